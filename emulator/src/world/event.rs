@@ -1,0 +1,97 @@
+//! Dispatches: what the world tells gateway sessions.
+
+use std::sync::Arc;
+
+use super::id::{GuildId, UserId};
+use crate::gateway::Intents;
+
+/// One event on its way to the sessions of some bots.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// What happened.
+    pub kind: EventKind,
+    /// For whom.
+    pub audience: Audience,
+    /// The payload's `d`, as JSON text: written once, shared by all sessions.
+    pub body: Arc<str>,
+    /// The same for sessions without MESSAGE_CONTENT that did not write the message themselves.
+    pub redacted: Option<Redacted>,
+}
+
+/// A message body without its content.
+#[derive(Clone, Debug)]
+pub struct Redacted {
+    /// The author, who sees the content all the same.
+    pub author: UserId,
+    /// The payload's `d` with empty content.
+    pub body: Arc<str>,
+}
+
+/// Whom a dispatch concerns.
+#[derive(Clone, Debug)]
+pub enum Audience {
+    /// Sessions of these bots whose shard carries the guild and whose intents cover the event.
+    Guild {
+        /// The guild, which picks the shard.
+        guild: GuildId,
+        /// Bots that were members when it happened.
+        bots: Vec<UserId>,
+    },
+    /// One gateway session, whatever its intents.
+    Session(String),
+}
+
+macro_rules! event_kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal needs $intents:expr;)*) => {
+        /// A dispatch's type (Discord docs, Gateway Events).
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum EventKind {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl EventKind {
+            /// The payload's `t`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The intent that a session must have declared; empty = none needed.
+            pub const fn intent(self) -> Intents {
+                match self { $(Self::$variant => $intents,)* }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    /// A guild became available or was joined.
+    GuildCreate = "GUILD_CREATE" needs Intents::GUILDS;
+    /// A guild's own fields changed.
+    GuildUpdate = "GUILD_UPDATE" needs Intents::GUILDS;
+    /// A guild became unavailable, or the bot was removed from it.
+    GuildDelete = "GUILD_DELETE" needs Intents::GUILDS;
+    /// A role changed.
+    GuildRoleUpdate = "GUILD_ROLE_UPDATE" needs Intents::GUILDS;
+    /// A role appeared.
+    GuildRoleCreate = "GUILD_ROLE_CREATE" needs Intents::GUILDS;
+    /// A channel was created.
+    ChannelCreate = "CHANNEL_CREATE" needs Intents::GUILDS;
+    /// A channel was changed.
+    ChannelUpdate = "CHANNEL_UPDATE" needs Intents::GUILDS;
+    /// A channel was deleted.
+    ChannelDelete = "CHANNEL_DELETE" needs Intents::GUILDS;
+    /// A voice channel's status line changed.
+    VoiceChannelStatusUpdate = "VOICE_CHANNEL_STATUS_UPDATE" needs Intents::GUILDS;
+    /// A member joined the guild.
+    GuildMemberAdd = "GUILD_MEMBER_ADD" needs Intents::GUILD_MEMBERS;
+    /// A member's nickname, roles or moderation flags changed.
+    GuildMemberUpdate = "GUILD_MEMBER_UPDATE" needs Intents::GUILD_MEMBERS;
+    /// An audit log entry was written.
+    GuildAuditLogEntryCreate = "GUILD_AUDIT_LOG_ENTRY_CREATE" needs Intents::GUILD_MODERATION;
+    /// Someone joined, moved, left or changed a switch.
+    VoiceStateUpdate = "VOICE_STATE_UPDATE" needs Intents::GUILD_VOICE_STATES;
+    /// A bot's voice server is known.
+    VoiceServerUpdate = "VOICE_SERVER_UPDATE" needs Intents::NONE;
+    /// A message was written.
+    MessageCreate = "MESSAGE_CREATE" needs Intents::GUILD_MESSAGES;
+}

@@ -1,0 +1,91 @@
+//! What the directory says has changed: one entry of the event log each.
+
+use std::time::SystemTime;
+
+use parlor_proto::v1;
+
+use crate::id::{GuildId, RoomId};
+
+/// One change of state, or the word that some may be missing. It becomes one entry of the event log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The guild that it belongs to: what a caller's grants are held against.
+    pub guild: GuildId,
+    /// The rooms that it touches: what a subscription's filter is held against.
+    pub rooms: Touched,
+    /// What to tell.
+    pub body: ChangeBody,
+}
+
+/// Which rooms a change touches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Touched {
+    /// Every room of the guild.
+    All,
+    /// One.
+    One(RoomId),
+    /// Two, by a move.
+    Both {
+        /// Where somebody came from.
+        from: RoomId,
+        /// Where they are now.
+        to: RoomId,
+    },
+}
+
+impl Touched {
+    /// Whether any of the rooms touched satisfies the filter.
+    pub fn any(&self, mut filter: impl FnMut(RoomId) -> bool) -> bool {
+        match *self {
+            Self::All => true,
+            Self::One(room) => filter(room),
+            Self::Both { from, to } => filter(from) || filter(to),
+        }
+    }
+}
+
+/// What a change tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChangeBody {
+    /// Something happened.
+    Event(v1::VoiceEvent),
+    /// Something may have happened unseen.
+    Discontinuity(v1::Discontinuity),
+}
+
+/// Where changes go while one update is applied: the same time and origin for all of them.
+pub(super) struct Emitter {
+    pub(super) now: SystemTime,
+    pub(super) origin: v1::Origin,
+    changes: Vec<Change>,
+}
+
+impl Emitter {
+    pub(super) fn new(origin: v1::Origin, now: SystemTime) -> Self {
+        Self { now, origin, changes: Vec::new() }
+    }
+
+    pub(super) fn event(&mut self, guild: GuildId, rooms: Touched, kind: v1::voice_event::Kind) {
+        let event = v1::VoiceEvent {
+            event_time: Some(self.now.into()),
+            origin: self.origin.into(),
+            guild_id: guild.to_string(),
+            kind: Some(kind),
+        };
+        self.changes.push(Change { guild, rooms, body: ChangeBody::Event(event) });
+    }
+
+    pub(super) fn discontinuity(&mut self, guild: GuildId, from: SystemTime, reason: v1::discontinuity::Reason) {
+        let entry = v1::Discontinuity {
+            guild_id: guild.to_string(),
+            from: Some(from.into()),
+            to: Some(self.now.into()),
+            reason: reason.into(),
+        };
+        self.changes.push(Change { guild, rooms: Touched::All, body: ChangeBody::Discontinuity(entry) });
+    }
+
+    pub(super) fn finish(self) -> Vec<Change> {
+        self.changes
+    }
+}

@@ -1,0 +1,307 @@
+//! One guild: its rooms, who is in them, and how a new word about either becomes changes.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use parlor_proto::v1::{self, voice_event::Kind};
+
+use super::{
+    change::{Emitter, Touched},
+    room::{Ended, Participant, Room},
+};
+use crate::{
+    id::{GuildId, RoomId, UserId},
+    update::{GuildSnapshot, Profile, RoomFacts, VoiceState},
+};
+
+/// How long a room that has ended is remembered, so that late readers and repeated EndRoom calls learn of it.
+pub const TOMBSTONE_AGE: Duration = Duration::from_secs(15 * 60);
+
+/// How many ended rooms of one guild are remembered at most: the age limit alone does not bound a create-end loop.
+const TOMBSTONES: usize = 1_000;
+
+/// How far Parlor's picture of a guild can be trusted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Knowledge {
+    /// Discord named the guild but has not described it yet.
+    Awaited,
+    /// What is known is what Discord tells.
+    Live,
+    /// Known once; a new session has to describe it anew.
+    Stale {
+        /// Until when it was complete.
+        since: SystemTime,
+        /// What ended that.
+        reason: v1::discontinuity::Reason,
+    },
+    /// Discord cannot serve the guild at the moment.
+    Outage {
+        /// Until when it was complete; `None` if it never was.
+        since: Option<SystemTime>,
+        /// What ended that.
+        reason: v1::discontinuity::Reason,
+    },
+}
+
+/// A guild as Parlor knows it.
+#[derive(Clone, Debug)]
+pub struct Guild {
+    pub(super) id: GuildId,
+    pub(super) name: String,
+    pub(super) knowledge: Knowledge,
+    rooms: BTreeMap<RoomId, Room>,
+    /// By user, because a user is in at most one room of a guild. Somebody may be in a room that is not known (yet):
+    /// such a participant is kept and not shown.
+    participants: BTreeMap<UserId, Participant>,
+    ended: BTreeMap<RoomId, Ended>,
+}
+
+impl Guild {
+    pub(super) fn awaited(id: GuildId) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            knowledge: Knowledge::Awaited,
+            rooms: BTreeMap::new(),
+            participants: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    /// The guild for the API.
+    pub fn to_proto(&self) -> v1::Guild {
+        v1::Guild {
+            guild_id: self.id.to_string(),
+            display_name: self.name.clone(),
+            available: self.knowledge == Knowledge::Live,
+            room_count: i32::try_from(self.rooms.len()).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// The ids of all rooms that have not ended.
+    pub fn room_ids(&self) -> impl Iterator<Item = RoomId> {
+        self.rooms.keys().copied()
+    }
+
+    /// Whether the room is there and has not ended.
+    pub fn has_room(&self, room: RoomId) -> bool {
+        self.rooms.contains_key(&room)
+    }
+
+    /// Whether Parlor created the room; `None` for a room that is not there or has ended.
+    pub fn is_managed(&self, room: RoomId) -> Option<bool> {
+        self.rooms.get(&room).map(|room| room.managed)
+    }
+
+    /// A room for the API, be it one that ended a short while ago.
+    pub fn room(&self, room: RoomId) -> Option<v1::Room> {
+        match self.rooms.get(&room) {
+            Some(known) => Some(known.to_proto(self.count_in(room))),
+            None => self.ended.get(&room).map(|ended| ended.room.clone()),
+        }
+    }
+
+    /// Every room for the API: those that are there by id, then those that ended a short while ago.
+    pub fn rooms(&self) -> impl Iterator<Item = (RoomId, v1::Room)> {
+        let live = self.rooms.iter().map(|(id, room)| (*id, room.to_proto(self.count_in(*id))));
+        live.chain(self.ended.iter().map(|(id, ended)| (*id, ended.room.clone())))
+    }
+
+    /// Everybody who is in a known room, by user id.
+    pub fn participants(&self) -> impl Iterator<Item = (RoomId, UserId, v1::Participant)> {
+        self.participants.iter().filter(|(_, participant)| self.rooms.contains_key(&participant.room)).map(
+            |(user, participant)| (participant.room, *user, participant.to_proto(self.id, *user, participant.room)),
+        )
+    }
+
+    fn count_in(&self, room: RoomId) -> usize {
+        self.participants.values().filter(|participant| participant.room == room).count()
+    }
+
+    /// A room exists like this. `managed`: whether Parlor made it, where the caller knows.
+    pub(super) fn put_room(&mut self, facts: RoomFacts, managed: Option<bool>, emit: &mut Emitter) {
+        let id = facts.room;
+        let inside = self.count_in(id);
+        if let Some(known) = self.rooms.get_mut(&id) {
+            let managed = managed.unwrap_or(known.managed);
+            if known.facts != facts || known.managed != managed {
+                known.facts = facts;
+                known.managed = managed;
+                let room = known.to_proto(inside);
+                emit.event(self.id, Touched::One(id), Kind::RoomUpdated(v1::RoomUpdated { room: Some(room) }));
+            }
+            return;
+        }
+        // A snapshot that was made before the room's creation may have ended it here; its owner has not changed.
+        let was_managed = self.ended.remove(&id).is_some_and(|ended| ended.room.managed);
+        let room = Room { facts, managed: managed.unwrap_or(was_managed), ending: false };
+        emit.event(self.id, Touched::One(id), Kind::RoomCreated(v1::RoomCreated { room: Some(room.to_proto(0)) }));
+        self.rooms.insert(id, room);
+        for (user, participant) in self.participants.iter().filter(|(_, participant)| participant.room == id) {
+            let participant = Some(participant.to_proto(self.id, *user, id));
+            emit.event(
+                self.id,
+                Touched::One(id),
+                Kind::ParticipantJoined(v1::ParticipantJoined { participant }),
+            );
+        }
+    }
+
+    /// Notes that Parlor is about to delete the room, or has given that up, so that Discord's word of the deletion
+    /// is not taken for somebody else's.
+    pub(super) fn set_ending(&mut self, room: RoomId, ending: bool) {
+        if let Some(known) = self.rooms.get_mut(&room) {
+            known.ending = ending;
+        }
+    }
+
+    /// A room is gone; whoever was in it has left voice.
+    pub(super) fn drop_room(&mut self, id: RoomId, reason: v1::room_ended::Reason, emit: &mut Emitter) {
+        let Some(room) = self.rooms.get(&id) else { return };
+        let reason = if room.ending { v1::room_ended::Reason::Api } else { reason };
+        let inside: Vec<UserId> =
+            self.participants.iter().filter(|(_, participant)| participant.room == id).map(|(user, _)| *user).collect();
+        for user in inside {
+            self.drop_user(user, emit);
+        }
+        let Some(room) = self.rooms.remove(&id) else { return };
+        let room = room.to_ended(emit.now);
+        let ended = v1::RoomEnded { room: Some(room.clone()), reason: reason.into() };
+        emit.event(self.id, Touched::One(id), Kind::RoomEnded(ended));
+        self.ended.insert(id, Ended { room, at: emit.now });
+        self.forget_tombstones(emit.now);
+    }
+
+    fn forget_tombstones(&mut self, now: SystemTime) {
+        self.ended.retain(|_, ended| now.duration_since(ended.at).is_ok_and(|age| age < TOMBSTONE_AGE));
+        while self.ended.len() > TOMBSTONES {
+            let oldest = self.ended.iter().min_by_key(|(id, ended)| (ended.at, **id)).map(|(id, _)| *id);
+            self.ended.remove(&oldest.expect("the map is not empty: it is longer than its limit"));
+        }
+    }
+
+    /// Somebody is here now, like this.
+    pub(super) fn put_voice(&mut self, state: VoiceState, self_user: Option<UserId>, emit: &mut Emitter) {
+        let user = state.user;
+        let Some(room) = state.room else {
+            self.drop_user(user, emit);
+            return;
+        };
+        let known = self.participants.remove(&user);
+        let was_shown = known.as_ref().map(|known| known.room).filter(|room| self.rooms.contains_key(room));
+        let stayed = known.as_ref().is_some_and(|known| known.room == room);
+        let participant = Participant {
+            room,
+            session: state.session,
+            flags: state.flags,
+            profile: state.profile.or_else(|| known.as_ref().map(|known| known.profile.clone())).unwrap_or_default(),
+            is_self: self_user == Some(user),
+            joined_at: known.as_ref().filter(|_| stayed).map_or(emit.now, |known| known.joined_at),
+        };
+        let unchanged = known.as_ref().is_some_and(|known| known.shows_the_same(&participant));
+        let shown = participant.to_proto(self.id, user, room);
+        self.participants.insert(user, participant);
+
+        match (was_shown, self.rooms.contains_key(&room)) {
+            (Some(_), true) if unchanged => {}
+            (Some(from), true) if from == room => emit.event(
+                self.id,
+                Touched::One(room),
+                Kind::ParticipantUpdated(v1::ParticipantUpdated { participant: Some(shown) }),
+            ),
+            (Some(from), true) => emit.event(
+                self.id,
+                Touched::Both { from, to: room },
+                Kind::ParticipantMoved(v1::ParticipantMoved {
+                    participant: Some(shown),
+                    from_room_id: from.to_string(),
+                }),
+            ),
+            (None, true) => emit.event(
+                self.id,
+                Touched::One(room),
+                Kind::ParticipantJoined(v1::ParticipantJoined { participant: Some(shown) }),
+            ),
+            (Some(from), false) => {
+                let left = known.map(|known| known.to_proto(self.id, user, from));
+                emit.event(
+                    self.id,
+                    Touched::One(from),
+                    Kind::ParticipantLeft(v1::ParticipantLeft { participant: left }),
+                );
+            }
+            (None, false) => {}
+        }
+    }
+
+    /// Somebody is in no room.
+    pub(super) fn drop_user(&mut self, user: UserId, emit: &mut Emitter) {
+        let Some(known) = self.participants.remove(&user) else { return };
+        if self.rooms.contains_key(&known.room) {
+            let participant = Some(known.to_proto(self.id, user, known.room));
+            emit.event(
+                self.id,
+                Touched::One(known.room),
+                Kind::ParticipantLeft(v1::ParticipantLeft { participant }),
+            );
+        }
+    }
+
+    /// Somebody is to be shown differently.
+    pub(super) fn put_profile(&mut self, user: UserId, profile: Profile, emit: &mut Emitter) {
+        let Some(known) = self.participants.get_mut(&user) else { return };
+        if known.profile == profile {
+            return;
+        }
+        known.profile = profile;
+        let room = known.room;
+        if self.rooms.contains_key(&room) {
+            let participant = Some(known.to_proto(self.id, user, room));
+            emit.event(
+                self.id,
+                Touched::One(room),
+                Kind::ParticipantUpdated(v1::ParticipantUpdated { participant }),
+            );
+        }
+    }
+
+    /// Makes the guild what the snapshot says, telling only the difference. Rooms come first and go last, so that
+    /// nobody is ever told to be in a room that is not there.
+    pub(super) fn reconcile(&mut self, snapshot: GuildSnapshot, self_user: Option<UserId>, emit: &mut Emitter) {
+        let rooms_now: Vec<RoomId> = snapshot.rooms.iter().map(|room| room.room).collect();
+        let users_now: Vec<UserId> = snapshot.voice_states.iter().map(|state| state.user).collect();
+        self.name = snapshot.name;
+        for room in snapshot.rooms {
+            self.put_room(room, None, emit);
+        }
+        let gone: Vec<UserId> = self.participants.keys().copied().filter(|user| !users_now.contains(user)).collect();
+        for user in gone {
+            self.drop_user(user, emit);
+        }
+        for state in snapshot.voice_states {
+            // Another voice session in the same room: they left and came back unseen.
+            let returned = self
+                .participants
+                .get(&state.user)
+                .is_some_and(|known| Some(known.room) == state.room && known.session != state.session);
+            if returned {
+                self.drop_user(state.user, emit);
+            }
+            self.put_voice(state, self_user, emit);
+        }
+        let ended: Vec<RoomId> = self.rooms.keys().copied().filter(|room| !rooms_now.contains(room)).collect();
+        for room in ended {
+            self.drop_room(room, v1::room_ended::Reason::ExternalDelete, emit);
+        }
+        self.knowledge = Knowledge::Live;
+    }
+
+    /// Ends everything: the bot is no longer in the guild.
+    pub(super) fn dissolve(&mut self, emit: &mut Emitter) {
+        for room in self.room_ids().collect::<Vec<_>>() {
+            self.drop_room(room, v1::room_ended::Reason::BotRemoved, emit);
+        }
+    }
+}

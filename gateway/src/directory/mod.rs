@@ -1,0 +1,333 @@
+//! The one picture of who is in which room: a pure state machine fed with [`Update`]s.
+//!
+//! Discord promises each dispatch "never, exactly once, or up to N times", so events are never passed on: state is
+//! kept, and an event is the difference that an update makes to it. A repeated dispatch makes none.
+//!
+//! ```text
+//!              SessionStarted            Guild(snapshot): tell the difference
+//!   (unknown) ───────────────▶ Awaited ──────────────────────────────────────▶ Live
+//!                                                                              │  ▲
+//!                    SessionStarted after a loss ─▶ Stale ── Guild(snapshot) ──┼──┘ + Discontinuity
+//!                    GuildUnavailable ────────────▶ Outage ─ Guild(snapshot) ──┘
+//! ```
+
+mod change;
+mod guild;
+mod hold;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use parlor_proto::v1::{self, UpstreamState, discontinuity::Reason as Cause};
+
+pub use self::{
+    change::{Change, ChangeBody, Touched},
+    guild::{Guild, Knowledge, TOMBSTONE_AGE},
+};
+use self::{change::Emitter, hold::Holds};
+use crate::{
+    id::{GuildId, RoomId, UserId},
+    update::{GuildSnapshot, Loss, RoomFacts, ShardIndex, Update},
+};
+
+/// How many updates of a guild are kept for the time between a new session and the guild's snapshot.
+const EARLY_UPDATES: usize = 1_000;
+
+/// How a shard's connection stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Link {
+    /// Not connected, and nothing to resume.
+    Down { since: Option<SystemTime> },
+    /// Not connected; the session may be resumed.
+    Resuming { since: SystemTime },
+    /// Connected.
+    Live,
+    /// Discord refused us for good.
+    Refused { since: SystemTime },
+}
+
+/// Every guild, at one moment. Cheap to take and to keep: guilds are shared until they change.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The guilds by id.
+    pub guilds: BTreeMap<GuildId, Arc<Guild>>,
+}
+
+impl Snapshot {
+    /// The guild that a room is or was in.
+    pub fn guild_of(&self, room: RoomId) -> Option<(GuildId, &Arc<Guild>)> {
+        self.guilds.iter().find(|(_, guild)| guild.room(room).is_some()).map(|(id, guild)| (*id, guild))
+    }
+}
+
+/// Rooms and voice states of every guild that the bot serves. Its user holds it behind one lock and is the only writer.
+#[derive(Debug)]
+pub struct Directory {
+    self_user: Option<UserId>,
+    links: BTreeMap<ShardIndex, Link>,
+    guilds: BTreeMap<GuildId, Arc<Guild>>,
+    /// Updates of guilds whose snapshot a new session still owes us. Whether the snapshot was made before or after them,
+    /// applying them after it ends at the truth.
+    early: BTreeMap<GuildId, Vec<Update>>,
+    holds: Holds,
+}
+
+impl Directory {
+    /// An empty directory for so many shards, none of which is connected.
+    pub fn new(shards: u32) -> Self {
+        let links = (0..shards.max(1)).map(|index| (ShardIndex(index), Link::Down { since: None })).collect();
+        Self { self_user: None, links, guilds: BTreeMap::new(), early: BTreeMap::new(), holds: Holds::default() }
+    }
+
+    /// Every guild as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { guilds: self.guilds.clone() }
+    }
+
+    /// How well what is known agrees with Discord, over all shards: the worst of them.
+    pub fn upstream(&self) -> UpstreamState {
+        let any = |wanted: fn(&Link) -> bool| self.links.values().any(wanted);
+        if any(|link| matches!(link, Link::Refused { .. })) {
+            UpstreamState::Failed
+        } else if any(|link| matches!(link, Link::Down { .. })) {
+            UpstreamState::Stale
+        } else if any(|link| matches!(link, Link::Resuming { .. })) {
+            UpstreamState::Resuming
+        } else if self.guilds.values().any(|guild| matches!(guild.knowledge, Knowledge::Awaited | Knowledge::Stale { .. }))
+        {
+            UpstreamState::Reconciling
+        } else {
+            UpstreamState::Live
+        }
+    }
+
+    /// Takes in one piece of news from the gateway and says what changed by it.
+    pub fn apply(&mut self, update: Update, now: SystemTime) -> Vec<Change> {
+        match update {
+            Update::SessionStarted { shard, self_user, guilds } => self.session_started(shard, self_user, &guilds, now),
+            Update::SessionResumed(shard) => {
+                self.links.insert(shard, Link::Live);
+                Vec::new()
+            }
+            Update::ConnectionLost { shard, loss, last_heard } => {
+                self.connection_lost(shard, loss, last_heard);
+                Vec::new()
+            }
+            Update::Guild(snapshot) => self.guild_described(snapshot, now),
+            Update::GuildUnavailable(guild) => {
+                self.guild_unavailable(guild, now);
+                Vec::new()
+            }
+            Update::GuildLeft(guild) => self.guild_left(guild, v1::Origin::Gateway, now),
+            Update::GuildRenamed { guild, name } => {
+                if let Some(known) = self.guilds.get_mut(&guild) {
+                    Arc::make_mut(known).name = name;
+                }
+                Vec::new()
+            }
+            Update::Room(RoomFacts { guild, .. })
+            | Update::RoomGone { guild, .. }
+            | Update::Voice(crate::update::VoiceState { guild, .. })
+            | Update::Member { guild, .. }
+            | Update::MemberLeft { guild, .. } => {
+                if let Some(early) = self.early.get_mut(&guild) {
+                    if early.len() < EARLY_UPDATES {
+                        early.push(update);
+                        return Vec::new();
+                    }
+                }
+                self.within_guild(guild, update, v1::Origin::Gateway, now)
+            }
+        }
+    }
+
+    /// Parlor is about to ask Discord for a room of this name. Until [`Directory::settle_room`], Discord's own word of a
+    /// new room with that name waits, so that the room appears once and as ours.
+    pub fn expect_room(&mut self, guild: GuildId, name: &str) {
+        self.holds.expect(guild, name);
+    }
+
+    /// What became of [`Directory::expect_room`]: the room that Discord answered with, or nothing.
+    pub fn settle_room(
+        &mut self,
+        guild: GuildId,
+        name: &str,
+        created: Option<RoomFacts>,
+        now: SystemTime,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let created_id = created.as_ref().map(|facts| facts.room);
+        if let Some(facts) = created {
+            let mut emit = Emitter::new(v1::Origin::Api, now);
+            if let Some(known) = self.guilds.get_mut(&guild) {
+                Arc::make_mut(known).put_room(facts, Some(true), &mut emit);
+            }
+            changes.extend(emit.finish());
+        }
+        for update in self.holds.settle(guild, name, created_id) {
+            changes.extend(self.within_guild(guild, update, v1::Origin::Gateway, now));
+        }
+        changes
+    }
+
+    /// Parlor is about to delete the room: a deletion that Discord tells of from now on is ours.
+    pub fn begin_end(&mut self, guild: GuildId, room: RoomId) {
+        self.set_ending(guild, room, true);
+    }
+
+    /// Discord did not delete the room after all.
+    pub fn abandon_end(&mut self, guild: GuildId, room: RoomId) {
+        self.set_ending(guild, room, false);
+    }
+
+    fn set_ending(&mut self, guild: GuildId, room: RoomId, ending: bool) {
+        if let Some(known) = self.guilds.get_mut(&guild) {
+            Arc::make_mut(known).set_ending(room, ending);
+        }
+    }
+
+    /// Discord answered that the room is deleted, or that it was gone before.
+    pub fn end_room(&mut self, guild: GuildId, room: RoomId, now: SystemTime) -> Vec<Change> {
+        self.within_guild(guild, Update::RoomGone { guild, room }, v1::Origin::Api, now)
+    }
+
+    fn session_started(
+        &mut self,
+        shard: ShardIndex,
+        self_user: UserId,
+        listed: &[GuildId],
+        now: SystemTime,
+    ) -> Vec<Change> {
+        let since = match self.links.insert(shard, Link::Live) {
+            Some(Link::Down { since: Some(since) } | Link::Resuming { since } | Link::Refused { since }) => since,
+            Some(Link::Live | Link::Down { since: None }) | None => now,
+        };
+        self.self_user = Some(self_user);
+        let listed: BTreeSet<GuildId> = listed.iter().copied().collect();
+        let missing: Vec<GuildId> =
+            self.guilds.keys().copied().filter(|guild| self.shard_of(*guild) == shard && !listed.contains(guild)).collect();
+        let mut changes = Vec::new();
+        for guild in missing {
+            changes.extend(self.guild_left(guild, v1::Origin::Reconcile, now));
+        }
+        for guild in listed {
+            let known = self.guilds.entry(guild).or_insert_with(|| Arc::new(Guild::awaited(guild)));
+            let knowledge = match known.knowledge {
+                Knowledge::Live => Knowledge::Stale { since, reason: Cause::SessionLost },
+                Knowledge::Outage { since: Some(since), reason } => Knowledge::Stale { since, reason },
+                Knowledge::Awaited | Knowledge::Outage { since: None, .. } => Knowledge::Awaited,
+                stale @ Knowledge::Stale { .. } => stale,
+            };
+            Arc::make_mut(known).knowledge = knowledge;
+            self.early.insert(guild, Vec::new());
+        }
+        changes
+    }
+
+    fn connection_lost(&mut self, shard: ShardIndex, loss: Loss, last_heard: SystemTime) {
+        // A second failure does not move the moment from which on changes may be missing.
+        let since = match self.links.get(&shard) {
+            Some(Link::Down { since: Some(since) } | Link::Resuming { since } | Link::Refused { since }) => Some(*since),
+            Some(Link::Live) => Some(last_heard),
+            Some(Link::Down { since: None }) | None => None,
+        };
+        let link = match (loss, since) {
+            (Loss::Refused, since) => Link::Refused { since: since.unwrap_or(last_heard) },
+            (Loss::SessionKept, Some(since)) => Link::Resuming { since },
+            (Loss::SessionKept | Loss::SessionLost, since) => Link::Down { since },
+        };
+        self.links.insert(shard, link);
+    }
+
+    fn guild_described(&mut self, mut snapshot: GuildSnapshot, now: SystemTime) -> Vec<Change> {
+        let id = snapshot.guild;
+        let holds = &mut self.holds;
+        let known = self.guilds.get(&id);
+        snapshot.rooms.retain(|room| known.is_some_and(|guild| guild.has_room(room.room)) || !holds.catch_room(room));
+
+        let newly_joined = known.is_none();
+        let origin = if newly_joined { v1::Origin::Gateway } else { v1::Origin::Reconcile };
+        let mut emit = Emitter::new(origin, now);
+        let guild = self.guilds.entry(id).or_insert_with(|| Arc::new(Guild::awaited(id)));
+        let before = guild.knowledge;
+        Arc::make_mut(guild).reconcile(snapshot, self.self_user, &mut emit);
+        match before {
+            Knowledge::Stale { since, reason } | Knowledge::Outage { since: Some(since), reason } => {
+                emit.discontinuity(id, since, reason);
+            }
+            Knowledge::Awaited | Knowledge::Live | Knowledge::Outage { since: None, .. } => {}
+        }
+        let mut changes = emit.finish();
+        for update in self.early.remove(&id).unwrap_or_default() {
+            changes.extend(self.within_guild(id, update, v1::Origin::Gateway, now));
+        }
+        changes
+    }
+
+    fn guild_unavailable(&mut self, guild: GuildId, now: SystemTime) {
+        self.early.remove(&guild);
+        let known = self.guilds.entry(guild).or_insert_with(|| Arc::new(Guild::awaited(guild)));
+        let knowledge = match known.knowledge {
+            Knowledge::Awaited => Knowledge::Outage { since: None, reason: Cause::GuildOutage },
+            Knowledge::Live => Knowledge::Outage { since: Some(now), reason: Cause::GuildOutage },
+            Knowledge::Stale { since, reason } => Knowledge::Outage { since: Some(since), reason },
+            outage @ Knowledge::Outage { .. } => outage,
+        };
+        Arc::make_mut(known).knowledge = knowledge;
+    }
+
+    fn guild_left(&mut self, guild: GuildId, origin: v1::Origin, now: SystemTime) -> Vec<Change> {
+        self.early.remove(&guild);
+        let mut emit = Emitter::new(origin, now);
+        if let Some(mut known) = self.guilds.remove(&guild) {
+            Arc::make_mut(&mut known).dissolve(&mut emit);
+        }
+        emit.finish()
+    }
+
+    /// Applies what happened inside a guild. News of a guild that is not ours is dropped: its snapshot will tell.
+    fn within_guild(&mut self, id: GuildId, update: Update, origin: v1::Origin, now: SystemTime) -> Vec<Change> {
+        let Some(guild) = self.guilds.get_mut(&id) else { return Vec::new() };
+        let update = match self.holds.catch(guild, update) {
+            Some(update) => update,
+            None => return Vec::new(),
+        };
+        let guild = Arc::make_mut(guild);
+        let mut emit = Emitter::new(origin, now);
+        match update {
+            Update::Room(facts) => guild.put_room(facts, None, &mut emit),
+            Update::RoomGone { room, .. } => {
+                let reason = match origin {
+                    v1::Origin::Api => v1::room_ended::Reason::Api,
+                    v1::Origin::Unspecified | v1::Origin::Gateway | v1::Origin::Ingest | v1::Origin::Reconcile => {
+                        v1::room_ended::Reason::ExternalDelete
+                    }
+                };
+                guild.drop_room(room, reason, &mut emit);
+            }
+            Update::Voice(state) => guild.put_voice(state, self.self_user, &mut emit),
+            Update::Member { user, profile, .. } => guild.put_profile(user, profile, &mut emit),
+            Update::MemberLeft { user, .. } => guild.drop_user(user, &mut emit),
+            Update::SessionStarted { .. }
+            | Update::SessionResumed(_)
+            | Update::ConnectionLost { .. }
+            | Update::Guild(_)
+            | Update::GuildRenamed { .. }
+            | Update::GuildUnavailable(_)
+            | Update::GuildLeft(_) => unreachable!("only updates inside a guild come here"),
+        }
+        emit.finish()
+    }
+
+    /// The shard that a guild is on (Discord docs, events/gateway, "Sharding").
+    fn shard_of(&self, guild: GuildId) -> ShardIndex {
+        let shards = u64::try_from(self.links.len()).expect("a count fits 64 bits");
+        ShardIndex(u32::try_from((guild.get() >> 22) % shards).expect("less than the number of shards, which is 32 bits"))
+    }
+}

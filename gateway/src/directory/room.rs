@@ -1,0 +1,94 @@
+//! A room and a participant as the directory keeps them, and as the API shows them.
+
+use std::time::SystemTime;
+
+use parlor_proto::v1;
+
+use crate::{
+    id::{GuildId, RoomId, UserId},
+    update::{Profile, RoomFacts, RoomKind, VoiceFlags, VoiceSessionId},
+};
+
+/// A room that is there.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    pub(super) facts: RoomFacts,
+    /// Whether Parlor created it.
+    pub(super) managed: bool,
+    /// Whether Parlor is deleting it right now.
+    pub(super) ending: bool,
+}
+
+impl Room {
+    pub(super) fn to_proto(&self, participants: usize) -> v1::Room {
+        let facts = &self.facts;
+        let kind = match facts.kind {
+            RoomKind::Voice => v1::RoomKind::Voice,
+            RoomKind::Stage => v1::RoomKind::Stage,
+        };
+        v1::Room {
+            room_id: facts.room.to_string(),
+            guild_id: facts.guild.to_string(),
+            display_name: facts.name.clone(),
+            kind: kind.into(),
+            state: v1::room::State::Active.into(),
+            managed: self.managed,
+            category_id: facts.category.map(|category| category.to_string()).unwrap_or_default(),
+            user_limit: i32::try_from(facts.user_limit).unwrap_or(i32::MAX),
+            bitrate_bps: i32::try_from(facts.bitrate).unwrap_or(i32::MAX),
+            created_at: Some(facts.room.created_at().into()),
+            ended_at: None,
+            participant_count: i32::try_from(participants).unwrap_or(i32::MAX),
+        }
+    }
+
+    pub(super) fn to_ended(&self, at: SystemTime) -> v1::Room {
+        v1::Room { state: v1::room::State::Ended.into(), ended_at: Some(at.into()), ..self.to_proto(0) }
+    }
+}
+
+/// A room that is gone, as it last was.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) room: v1::Room,
+    pub(super) at: SystemTime,
+}
+
+/// Somebody who is in voice.
+#[derive(Clone, Debug)]
+pub(super) struct Participant {
+    pub(super) room: RoomId,
+    pub(super) session: VoiceSessionId,
+    pub(super) flags: VoiceFlags,
+    pub(super) profile: Profile,
+    pub(super) is_self: bool,
+    pub(super) joined_at: SystemTime,
+}
+
+impl Participant {
+    /// Whether a subscriber would see no difference. The voice session is not shown.
+    pub(super) fn shows_the_same(&self, other: &Self) -> bool {
+        self.room == other.room && self.flags == other.flags && self.profile == other.profile
+    }
+
+    pub(super) fn to_proto(&self, guild: GuildId, user: UserId, room: RoomId) -> v1::Participant {
+        v1::Participant {
+            guild_id: guild.to_string(),
+            room_id: room.to_string(),
+            user_id: user.to_string(),
+            display_name: self.profile.display_name.clone(),
+            avatar_url: self.profile.avatar_url.clone().unwrap_or_default(),
+            is_bot: self.profile.is_bot,
+            is_self: self.is_self,
+            kind: v1::ParticipantKind::Discord.into(),
+            mute: self.flags.mute,
+            deaf: self.flags.deaf,
+            self_mute: self.flags.self_mute,
+            self_deaf: self.flags.self_deaf,
+            camera: self.flags.camera,
+            stream: self.flags.stream,
+            suppress: self.flags.suppress,
+            joined_at: Some(self.joined_at.into()),
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! The directory against hand-made histories and random ones.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use parlor_proto::v1::{self, UpstreamState, voice_event::Kind};
+use proptest::prelude::*;
+
+use super::*;
+use crate::update::{Profile, RoomKind, VoiceFlags, VoiceSessionId, VoiceState};
+
+const SHARD: ShardIndex = ShardIndex(0);
+const GUILD: GuildId = GuildId::new(100_000_000_000_000_001);
+const BOT: UserId = UserId::new(100_000_000_000_000_002);
+
+fn at(second: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000 + second)
+}
+
+fn room_id(number: u64) -> RoomId {
+    RoomId::new(200_000_000_000_000_000 + number)
+}
+
+fn user_id(number: u64) -> UserId {
+    UserId::new(300_000_000_000_000_000 + number)
+}
+
+fn room(number: u64, name: &str) -> RoomFacts {
+    RoomFacts {
+        room: room_id(number),
+        guild: GUILD,
+        name: name.to_owned(),
+        kind: RoomKind::Voice,
+        category: None,
+        user_limit: 0,
+        bitrate: 64_000,
+    }
+}
+
+fn voice(user: u64, room: Option<u64>, session: u64) -> VoiceState {
+    VoiceState {
+        guild: GUILD,
+        user: user_id(user),
+        room: room.map(room_id),
+        session: VoiceSessionId(session.to_string()),
+        flags: VoiceFlags::default(),
+        profile: Some(Profile { display_name: format!("user {user}"), ..Profile::default() }),
+    }
+}
+
+fn guild(rooms: Vec<RoomFacts>, voice_states: Vec<VoiceState>) -> Update {
+    Update::Guild(GuildSnapshot { guild: GUILD, name: "Guild".to_owned(), rooms, voice_states })
+}
+
+fn started() -> Update {
+    Update::SessionStarted { shard: SHARD, self_user: BOT, guilds: vec![GUILD] }
+}
+
+fn lost(loss: Loss, last_heard: SystemTime) -> Update {
+    Update::ConnectionLost { shard: SHARD, loss, last_heard }
+}
+
+/// A directory that is live with two rooms, Lobby (1) with user 1 in it, and Games (2).
+fn live() -> Directory {
+    let mut directory = Directory::new(1);
+    directory.apply(started(), at(0));
+    directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]), at(0));
+    directory
+}
+
+/// The changes in short: `joined 1>1` is user 1 into room 1.
+fn told(changes: &[Change]) -> Vec<String> {
+    let tail = |id: &str| id.trim_start_matches(['2', '3']).trim_start_matches('0').to_owned();
+    let who = |participant: &Option<v1::Participant>| {
+        let participant = participant.as_ref().expect("a participant");
+        format!("{}>{}", tail(&participant.user_id), tail(&participant.room_id))
+    };
+    let which = |room: &Option<v1::Room>| room.as_ref().expect("a room").display_name.clone();
+    changes
+        .iter()
+        .map(|change| match &change.body {
+            ChangeBody::Discontinuity(entry) => format!("discontinuity {}", entry.reason().as_str_name()),
+            ChangeBody::Event(event) => match event.kind.as_ref().expect("a kind") {
+                Kind::RoomCreated(it) => format!("created {} managed={}", which(&it.room), it.room.as_ref().unwrap().managed),
+                Kind::RoomUpdated(it) => format!("updated {}", which(&it.room)),
+                Kind::RoomEnded(it) => format!("ended {} {}", which(&it.room), it.reason().as_str_name()),
+                Kind::ParticipantJoined(it) => format!("joined {}", who(&it.participant)),
+                Kind::ParticipantLeft(it) => format!("left {}", who(&it.participant)),
+                Kind::ParticipantMoved(it) => format!("moved {} from {}", who(&it.participant), tail(&it.from_room_id)),
+                Kind::ParticipantUpdated(it) => format!("changed {}", who(&it.participant)),
+            },
+        })
+        .collect()
+}
+
+#[test]
+fn a_move_is_one_event() {
+    let mut directory = live();
+    assert_eq!(told(&directory.apply(Update::Voice(voice(1, Some(2), 1)), at(1))), ["moved 1>2 from 1"]);
+}
+
+#[test]
+fn a_repeated_dispatch_changes_nothing() {
+    let mut directory = live();
+    let join = Update::Voice(voice(2, Some(1), 2));
+    assert_eq!(told(&directory.apply(join.clone(), at(1))), ["joined 2>1"]);
+    assert!(directory.apply(join, at(2)).is_empty());
+    let leave = Update::Voice(voice(2, None, 2));
+    assert_eq!(told(&directory.apply(leave.clone(), at(3))), ["left 2>1"]);
+    assert!(directory.apply(leave, at(4)).is_empty());
+}
+
+#[test]
+fn who_is_in_a_deleted_room_leaves_before_it_ends() {
+    let mut directory = live();
+    let gone = Update::RoomGone { guild: GUILD, room: room_id(1) };
+    let expected = ["left 1>1", "ended Lobby REASON_EXTERNAL_DELETE"];
+    assert_eq!(told(&directory.apply(gone.clone(), at(1))), expected);
+    assert!(directory.apply(gone, at(1)).is_empty());
+    // Discord's own word of the leaving comes late and is no news.
+    assert!(directory.apply(Update::Voice(voice(1, None, 1)), at(2)).is_empty());
+}
+
+#[test]
+fn somebody_in_a_room_that_is_not_known_yet_joins_when_it_is() {
+    let mut directory = live();
+    assert!(directory.apply(Update::Voice(voice(5, Some(3), 5)), at(1)).is_empty());
+    let told_now = told(&directory.apply(Update::Room(room(3, "Late")), at(2)));
+    assert_eq!(told_now, ["created Late managed=false", "joined 5>3"]);
+}
+
+#[test]
+fn our_own_room_appears_once_and_as_ours_whichever_word_comes_first() {
+    for gateway_first in [true, false] {
+        let mut directory = live();
+        directory.expect_room(GUILD, "Ours");
+        let mut changes = Vec::new();
+        if gateway_first {
+            changes.extend(directory.apply(Update::Room(room(7, "Ours")), at(1)));
+            changes.extend(directory.apply(Update::Voice(voice(9, Some(7), 1)), at(1)));
+        }
+        changes.extend(directory.settle_room(GUILD, "Ours", Some(room(7, "Ours")), at(2)));
+        if !gateway_first {
+            changes.extend(directory.apply(Update::Room(room(7, "Ours")), at(3)));
+            changes.extend(directory.apply(Update::Voice(voice(9, Some(7), 1)), at(3)));
+        }
+        assert_eq!(told(&changes), ["created Ours managed=true", "joined 9>7"], "gateway first: {gateway_first}");
+    }
+}
+
+#[test]
+fn a_room_of_the_same_name_that_is_not_ours_is_let_go_as_somebody_elses() {
+    let mut directory = live();
+    directory.expect_room(GUILD, "Same");
+    assert!(directory.apply(Update::Room(room(8, "Same")), at(1)).is_empty());
+    let changes = directory.settle_room(GUILD, "Same", Some(room(7, "Same")), at(2));
+    assert_eq!(told(&changes), ["created Same managed=true", "created Same managed=false"]);
+    directory.expect_room(GUILD, "Same");
+    assert!(directory.settle_room(GUILD, "Same", None, at(3)).is_empty());
+}
+
+#[test]
+fn a_room_that_was_deleted_before_our_answer_came_does_not_rise_again() {
+    let mut directory = live();
+    directory.expect_room(GUILD, "Brief");
+    directory.apply(Update::Room(room(7, "Brief")), at(1));
+    directory.apply(Update::RoomGone { guild: GUILD, room: room_id(7) }, at(1));
+    let changes = directory.settle_room(GUILD, "Brief", Some(room(7, "Brief")), at(2));
+    assert_eq!(told(&changes), ["created Brief managed=true", "ended Brief REASON_EXTERNAL_DELETE"]);
+}
+
+#[test]
+fn a_deletion_that_we_asked_for_is_ours_whichever_word_comes_first() {
+    for gateway_first in [true, false] {
+        let mut directory = live();
+        directory.begin_end(GUILD, room_id(2));
+        let mut changes = Vec::new();
+        if gateway_first {
+            changes.extend(directory.apply(Update::RoomGone { guild: GUILD, room: room_id(2) }, at(1)));
+        }
+        changes.extend(directory.end_room(GUILD, room_id(2), at(2)));
+        assert_eq!(told(&changes), ["ended Games REASON_API"], "gateway first: {gateway_first}");
+    }
+    let mut directory = live();
+    directory.begin_end(GUILD, room_id(2));
+    directory.abandon_end(GUILD, room_id(2));
+    let changes = directory.apply(Update::RoomGone { guild: GUILD, room: room_id(2) }, at(1));
+    assert_eq!(told(&changes), ["ended Games REASON_EXTERNAL_DELETE"]);
+}
+
+#[test]
+fn a_lost_session_is_repaired_by_difference_and_said_to_be() {
+    let mut directory = live();
+    directory.apply(Update::Voice(voice(2, Some(2), 2)), at(5));
+    directory.apply(lost(Loss::SessionLost, at(10)), at(12));
+    assert_eq!(directory.upstream(), UpstreamState::Stale);
+    assert!(directory.apply(started(), at(20)).is_empty());
+    assert_eq!(directory.upstream(), UpstreamState::Reconciling);
+
+    // Unseen: Games was deleted with user 2 in it, New was made, user 1 left and came back, user 3 joined.
+    let now = vec![room(1, "Lobby"), room(3, "New")];
+    let changes = directory.apply(guild(now, vec![voice(1, Some(1), 99), voice(3, Some(3), 3)]), at(21));
+    let expected = [
+        "created New managed=false",
+        "left 2>2",
+        "left 1>1",
+        "joined 1>1",
+        "joined 3>3",
+        "ended Games REASON_EXTERNAL_DELETE",
+        "discontinuity REASON_SESSION_LOST",
+    ];
+    assert_eq!(told(&changes), expected);
+    assert_eq!(directory.upstream(), UpstreamState::Live);
+    let Some(Change { body: ChangeBody::Discontinuity(entry), .. }) = changes.last() else { panic!("comes last") };
+    assert_eq!((entry.from, entry.to), (Some(at(10).into()), Some(at(21).into())));
+    for change in &changes[..6] {
+        let ChangeBody::Event(event) = &change.body else { panic!("an event") };
+        assert_eq!(event.origin(), v1::Origin::Reconcile);
+    }
+}
+
+#[test]
+fn a_resumed_session_says_nothing() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionKept, at(10)), at(12));
+    assert_eq!(directory.upstream(), UpstreamState::Resuming);
+    assert!(directory.apply(Update::SessionResumed(SHARD), at(13)).is_empty());
+    assert_eq!(directory.upstream(), UpstreamState::Live);
+}
+
+#[test]
+fn a_gap_that_took_several_tries_counts_from_its_first_moment() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionKept, at(10)), at(12));
+    directory.apply(lost(Loss::SessionLost, at(15)), at(15));
+    directory.apply(lost(Loss::SessionLost, at(18)), at(18));
+    directory.apply(started(), at(20));
+    let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]), at(21));
+    assert_eq!(told(&changes), ["discontinuity REASON_SESSION_LOST"]);
+    let ChangeBody::Discontinuity(entry) = &changes[0].body else { panic!("a discontinuity") };
+    assert_eq!(entry.from, Some(at(10).into()));
+}
+
+#[test]
+fn an_outage_of_a_guild_makes_nobody_leave() {
+    let mut directory = live();
+    assert!(directory.apply(Update::GuildUnavailable(GUILD), at(1)).is_empty());
+    let snapshot = directory.snapshot();
+    assert!(!snapshot.guilds[&GUILD].to_proto().available);
+    assert_eq!(snapshot.guilds[&GUILD].participants().count(), 1);
+    let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], Vec::new()), at(9));
+    assert_eq!(told(&changes), ["left 1>1", "discontinuity REASON_GUILD_OUTAGE"]);
+}
+
+#[test]
+fn what_comes_between_a_new_session_and_its_snapshot_is_applied_after_it() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(1)), at(1));
+    directory.apply(started(), at(2));
+    assert!(directory.apply(Update::Voice(voice(1, Some(2), 1)), at(3)).is_empty());
+    let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]), at(4));
+    assert_eq!(told(&changes), ["discontinuity REASON_SESSION_LOST", "moved 1>2 from 1"]);
+}
+
+#[test]
+fn a_guild_that_a_new_session_does_not_list_is_gone() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(1)), at(1));
+    let changes = directory.apply(Update::SessionStarted { shard: SHARD, self_user: BOT, guilds: Vec::new() }, at(2));
+    let expected = ["left 1>1", "ended Lobby REASON_BOT_REMOVED", "ended Games REASON_BOT_REMOVED"];
+    assert_eq!(told(&changes), expected);
+    assert_eq!(directory.upstream(), UpstreamState::Live);
+}
+
+#[test]
+fn a_refusal_is_final_and_shown() {
+    let mut directory = live();
+    directory.apply(lost(Loss::Refused, at(1)), at(1));
+    assert_eq!(directory.upstream(), UpstreamState::Failed);
+}
+
+#[test]
+fn an_ended_room_is_remembered_for_a_while() {
+    let mut directory = live();
+    directory.end_room(GUILD, room_id(1), at(1));
+    let ended = directory.snapshot().guilds[&GUILD].room(room_id(1)).expect("remembered");
+    assert_eq!(ended.state(), v1::room::State::Ended);
+    directory.end_room(GUILD, room_id(2), at(2) + TOMBSTONE_AGE);
+    assert!(directory.snapshot().guilds[&GUILD].room(room_id(1)).is_none());
+}
+
+/// The state of a guild, small enough to compare: rooms by name, and who is where.
+type Picture = (BTreeMap<RoomId, String>, BTreeMap<UserId, (RoomId, bool)>);
+
+/// What a subscriber holds who folded every change.
+fn fold(picture: &mut Picture, changes: &[Change]) {
+    let put = |picture: &mut Picture, participant: &v1::Participant| {
+        let room = participant.room_id.parse().expect("a room id");
+        assert!(picture.0.contains_key(&room), "somebody is told to be in a room that is not there");
+        picture.1.insert(participant.user_id.parse().expect("a user id"), (room, participant.self_mute));
+    };
+    for change in changes {
+        let ChangeBody::Event(event) = &change.body else { continue };
+        match event.kind.clone().expect("a kind") {
+            Kind::RoomCreated(v1::RoomCreated { room }) => {
+                let room = room.expect("a room");
+                let before = picture.0.insert(room.room_id.parse().expect("a room id"), room.display_name);
+                assert_eq!(before, None, "a room is created twice");
+            }
+            Kind::RoomUpdated(v1::RoomUpdated { room }) => {
+                let room = room.expect("a room");
+                let before = picture.0.insert(room.room_id.parse().expect("a room id"), room.display_name);
+                assert!(before.is_some(), "a room that is not there changes");
+            }
+            Kind::RoomEnded(v1::RoomEnded { room, .. }) => {
+                let id: RoomId = room.expect("a room").room_id.parse().expect("a room id");
+                assert!(picture.0.remove(&id).is_some(), "a room ends twice");
+                assert!(picture.1.values().all(|(room, _)| *room != id), "a room ends with somebody in it");
+            }
+            Kind::ParticipantJoined(v1::ParticipantJoined { participant }) => {
+                let participant = participant.expect("a participant");
+                let user: UserId = participant.user_id.parse().expect("a user id");
+                assert!(!picture.1.contains_key(&user), "somebody joins who is already in a room");
+                put(picture, &participant);
+            }
+            Kind::ParticipantLeft(v1::ParticipantLeft { participant }) => {
+                let user: UserId = participant.expect("a participant").user_id.parse().expect("a user id");
+                assert!(picture.1.remove(&user).is_some(), "somebody leaves who is in no room");
+            }
+            Kind::ParticipantMoved(v1::ParticipantMoved { participant, from_room_id }) => {
+                let participant = participant.expect("a participant");
+                let user: UserId = participant.user_id.parse().expect("a user id");
+                let from = picture.1.get(&user).map(|(room, _)| room.to_string());
+                assert_eq!(from, Some(from_room_id), "somebody moves from where they are not");
+                put(picture, &participant);
+            }
+            Kind::ParticipantUpdated(v1::ParticipantUpdated { participant }) => {
+                let participant = participant.expect("a participant");
+                let user: UserId = participant.user_id.parse().expect("a user id");
+                assert!(picture.1.contains_key(&user), "somebody changes who is in no room");
+                put(picture, &participant);
+            }
+        }
+    }
+}
+
+/// One thing that happens in the world, and how Discord tells of it.
+#[derive(Clone, Debug)]
+enum Step {
+    Room(u64, bool),
+    Rename(u64, u8),
+    Delete(u64),
+    Voice { user: u64, room: Option<u64>, mute: bool },
+    /// The dispatch is sent this many times; 0 is a dispatch that is lost.
+    Copies(u8),
+    NewSession,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => (0..5_u64, any::<bool>()).prop_map(|(room, stage)| Step::Room(room, stage)),
+        1 => (0..5_u64, 0..3_u8).prop_map(|(room, name)| Step::Rename(room, name)),
+        1 => (0..5_u64).prop_map(Step::Delete),
+        8 => (0..6_u64, proptest::option::weighted(0.8, 0..5_u64), any::<bool>())
+            .prop_map(|(user, room, mute)| Step::Voice { user, room, mute }),
+        2 => (0..4_u8).prop_map(Step::Copies),
+        1 => Just(Step::NewSession),
+    ];
+    proptest::collection::vec(step, 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever is doubled or lost on the way: after the next snapshot every folded picture is the world.
+    #[test]
+    fn the_fold_of_all_changes_is_the_world(steps in steps()) {
+        let mut rooms: BTreeMap<u64, RoomFacts> = BTreeMap::new();
+        let mut people: BTreeMap<u64, VoiceState> = BTreeMap::new();
+        let mut directory = Directory::new(1);
+        let mut picture = Picture::default();
+        let mut copies = 1;
+        let mut lossless = true;
+        let mut clock = 0;
+        fold(&mut picture, &directory.apply(started(), at(clock)));
+        fold(&mut picture, &directory.apply(guild(Vec::new(), Vec::new()), at(clock)));
+
+        let finish = steps.into_iter().chain([Step::NewSession]);
+        for step in finish {
+            clock += 1;
+            let mut dispatches = Vec::new();
+            match step {
+                Step::Room(number, stage) => {
+                    rooms.entry(number).or_insert_with(|| {
+                        let kind = if stage { RoomKind::Stage } else { RoomKind::Voice };
+                        let facts = RoomFacts { kind, ..room(number, "room") };
+                        dispatches.push(Update::Room(facts.clone()));
+                        facts
+                    });
+                }
+                Step::Rename(number, name) => {
+                    if let Some(facts) = rooms.get_mut(&number) {
+                        facts.name = format!("name {name}");
+                        dispatches.push(Update::Room(facts.clone()));
+                    }
+                }
+                Step::Delete(number) => {
+                    if rooms.remove(&number).is_some() {
+                        people.retain(|_, state| state.room != Some(room_id(number)));
+                        dispatches.push(Update::RoomGone { guild: GUILD, room: room_id(number) });
+                    }
+                }
+                Step::Voice { user, room, mute } => {
+                    let room = room.filter(|room| rooms.contains_key(room));
+                    let mut state = voice(user, room, people.get(&user).map_or(clock, |_| 0));
+                    if let Some(known) = people.get(&user) {
+                        state.session = known.session.clone();
+                    }
+                    state.flags.self_mute = mute;
+                    if room.is_some() {
+                        people.insert(user, state.clone());
+                    } else {
+                        people.remove(&user);
+                    }
+                    dispatches.push(Update::Voice(state));
+                }
+                Step::Copies(number) => copies = number,
+                Step::NewSession => {
+                    fold(&mut picture, &directory.apply(lost(Loss::SessionLost, at(clock)), at(clock)));
+                    fold(&mut picture, &directory.apply(started(), at(clock)));
+                    let all = guild(rooms.values().cloned().collect(), people.values().cloned().collect());
+                    fold(&mut picture, &directory.apply(all, at(clock)));
+                    lossless = true;
+                }
+            }
+            for update in dispatches {
+                lossless &= copies > 0;
+                for _ in 0..copies {
+                    fold(&mut picture, &directory.apply(update.clone(), at(clock)));
+                }
+            }
+            if lossless {
+                let world: Picture = (
+                    rooms.values().map(|facts| (facts.room, facts.name.clone())).collect(),
+                    people.values().map(|state| (state.user, (state.room.unwrap(), state.flags.self_mute))).collect(),
+                );
+                prop_assert_eq!(&picture, &world);
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Discord's side of Parlor.
+//!
+//! ```text
+//! shard (IO) ──▶ translate ──▶ Update ──▶ Directory ──▶ Change (one log entry each)
+//! rest (IO) ───────────────────▲
+//! ```
+//!
+//! - [`shard`] holds the gateway connections: resume, identify, and a pause before every new connection.
+//! - [`translate`] turns Discord's JSON into [`Update`]s; nothing of Discord's formats passes it.
+//! - [`Directory`] is the pure state machine that knows who is in which room and says what changed.
+//! - [`rest`] asks Discord for things.
+//!
+//! twilight is named here and nowhere else.
+
+mod directory;
+pub mod id;
+pub mod rest;
+pub mod shard;
+pub mod translate;
+mod update;
+
+pub use id::{CategoryId, GuildId, RoomId, UserId};
+pub use directory::{Change, ChangeBody, Directory, Guild, Knowledge, Snapshot, TOMBSTONE_AGE, Touched};
+pub use update::{
+    GuildSnapshot, Loss, Profile, RoomFacts, RoomKind, ShardIndex, Update, VoiceFlags, VoiceSessionId, VoiceState,
+};

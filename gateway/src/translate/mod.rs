@@ -1,0 +1,225 @@
+//! From Discord's dispatches to [`Update`]s. Nothing of Discord's JSON passes this line.
+
+pub(crate) mod wire;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::{
+    id::{GuildId, UserId},
+    update::{GuildSnapshot, Profile, ShardIndex, Update},
+};
+use std::collections::BTreeMap;
+
+/// A dispatch could not be read. It is skipped: what it would have told comes with the next guild snapshot.
+#[derive(Debug, Error)]
+pub enum TranslateError {
+    /// The payload is not what a gateway sends (Discord docs, events/gateway, "Payload Structure").
+    #[error("not a gateway payload")]
+    Envelope(#[source] serde_json::Error),
+    /// A dispatch that Parlor reads has another shape than it knows.
+    #[error("{event} has a shape that is not known")]
+    Dispatch {
+        /// Discord's name of the dispatch.
+        event: &'static str,
+        /// What did not fit.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// What one gateway payload says.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Payload {
+    /// News for the directory.
+    Update(Update),
+    /// Op 7: connect anew and resume.
+    Reconnect,
+    /// Op 9: the session is void. `true` if it may still be resumed.
+    InvalidSession(bool),
+    /// Nothing that Parlor acts upon.
+    Ignored,
+}
+
+/// The envelope of a gateway payload; the data is left as text until its kind is known.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    op: u8,
+    #[serde(borrow)]
+    t: Option<&'a str>,
+    #[serde(borrow)]
+    d: Option<&'a RawValue>,
+}
+
+/// Reads one gateway payload.
+pub fn translate(shard: ShardIndex, text: &str) -> Result<Payload, TranslateError> {
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(TranslateError::Envelope)?;
+    let data = envelope.d.map_or("null", RawValue::get);
+    match envelope.op {
+        0 => match envelope.t {
+            Some(event) => dispatch(shard, event, data).map(|update| update.map_or(Payload::Ignored, Payload::Update)),
+            None => Ok(Payload::Ignored),
+        },
+        7 => Ok(Payload::Reconnect),
+        9 => Ok(Payload::InvalidSession(data == "true")),
+        _ => Ok(Payload::Ignored),
+    }
+}
+
+/// Reads one dispatch. `None` for those that Parlor does not need.
+fn dispatch(shard: ShardIndex, event: &str, data: &str) -> Result<Option<Update>, TranslateError> {
+    let update = match event {
+        "READY" => {
+            let ready: wire::Ready = read("READY", data)?;
+            Some(Update::SessionStarted {
+                shard,
+                self_user: ready.user.id,
+                guilds: ready.guilds.into_iter().map(|guild| guild.id).collect(),
+            })
+        }
+        "RESUMED" => Some(Update::SessionResumed(shard)),
+        "GUILD_CREATE" => {
+            // An unavailable guild may come as a GUILD_CREATE too, and has nothing else in it.
+            let guild: wire::GuildRef = read("GUILD_CREATE", data)?;
+            if guild.unavailable == Some(true) {
+                Some(Update::GuildUnavailable(guild.id))
+            } else {
+                Some(Update::Guild(snapshot(read("GUILD_CREATE", data)?)))
+            }
+        }
+        "GUILD_UPDATE" => {
+            let guild: wire::GuildUpdate = read("GUILD_UPDATE", data)?;
+            Some(Update::GuildRenamed { guild: guild.id, name: guild.name })
+        }
+        "GUILD_DELETE" => {
+            let guild: wire::GuildRef = read("GUILD_DELETE", data)?;
+            Some(match guild.unavailable {
+                Some(true) => Update::GuildUnavailable(guild.id),
+                Some(false) | None => Update::GuildLeft(guild.id),
+            })
+        }
+        "CHANNEL_CREATE" => room(read("CHANNEL_CREATE", data)?),
+        "CHANNEL_UPDATE" => room(read("CHANNEL_UPDATE", data)?),
+        "CHANNEL_DELETE" => {
+            let channel: wire::ChannelRef = read("CHANNEL_DELETE", data)?;
+            channel.guild_id.map(|guild| Update::RoomGone { guild, room: channel.id })
+        }
+        "VOICE_STATE_UPDATE" => {
+            let state: wire::RawVoiceState = read("VOICE_STATE_UPDATE", data)?;
+            state.guild_id.map(|guild| Update::Voice(state.into_state(guild)))
+        }
+        "GUILD_MEMBER_UPDATE" => {
+            let member: wire::Member = read("GUILD_MEMBER_UPDATE", data)?;
+            member.guild_id.and_then(|guild| {
+                let (user, profile) = member.into_profile(guild)?;
+                Some(Update::Member { guild, user, profile })
+            })
+        }
+        "GUILD_MEMBER_REMOVE" => {
+            let member: wire::MemberRemove = read("GUILD_MEMBER_REMOVE", data)?;
+            Some(Update::MemberLeft { guild: member.guild_id, user: member.user.id })
+        }
+        _ => None,
+    };
+    Ok(update)
+}
+
+fn read<'a, T: Deserialize<'a>>(event: &'static str, data: &'a str) -> Result<T, TranslateError> {
+    serde_json::from_str(data).map_err(|source| TranslateError::Dispatch { event, source })
+}
+
+fn room(channel: wire::Channel) -> Option<Update> {
+    let guild = channel.guild_id?;
+    channel.into_room(guild).map(Update::Room)
+}
+
+/// The guild with its members' profiles put beside their voice states, where GUILD_CREATE keeps them apart.
+fn snapshot(raw: wire::GuildCreate) -> GuildSnapshot {
+    let guild = raw.id;
+    let mut profiles: BTreeMap<UserId, Profile> =
+        raw.members.into_iter().filter_map(|member| member.into_profile(guild)).collect();
+    GuildSnapshot {
+        guild,
+        name: raw.name,
+        rooms: raw.channels.into_iter().filter_map(|channel| channel.into_room(guild)).collect(),
+        voice_states: raw.voice_states.into_iter().map(|state| voice_state(state, guild, &mut profiles)).collect(),
+    }
+}
+
+fn voice_state(
+    raw: wire::RawVoiceState,
+    guild: GuildId,
+    profiles: &mut BTreeMap<UserId, Profile>,
+) -> crate::update::VoiceState {
+    let mut state = raw.into_state(guild);
+    if state.profile.is_none() {
+        state.profile = profiles.remove(&state.user);
+    }
+    state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::RoomId,
+        update::{RoomKind, VoiceFlags},
+    };
+
+    const SHARD: ShardIndex = ShardIndex(0);
+
+    fn update(text: &str) -> Update {
+        match translate(SHARD, text).expect("translates") {
+            Payload::Update(update) => update,
+            other => panic!("expected an update, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_guild_comes_whole_and_text_channels_stay_outside() {
+        let text = r#"{"op":0,"s":2,"t":"GUILD_CREATE","d":{"id":"100000000000000001","name":"G","unavailable":false,
+            "channels":[{"id":"100000000000000002","type":2,"name":"Lobby","user_limit":5,"bitrate":96000,"parent_id":null},
+                        {"id":"100000000000000003","type":0,"name":"text"},
+                        {"id":"100000000000000004","type":13,"name":"Stage"}],
+            "voice_states":[{"channel_id":"100000000000000002","user_id":"100000000000000009","session_id":"s","self_mute":true}],
+            "members":[{"user":{"id":"100000000000000009","username":"ann","global_name":"Ann"},"nick":"Annie"}],
+            "a_field_of_2031":{"x":[1,2]}}}"#;
+        let Update::Guild(guild) = update(text) else { panic!("a guild") };
+        let names: Vec<_> = guild.rooms.iter().map(|room| (room.name.as_str(), room.kind)).collect();
+        assert_eq!(names, [("Lobby", RoomKind::Voice), ("Stage", RoomKind::Stage)]);
+        assert_eq!(guild.rooms[1].bitrate, 64_000);
+        let state = &guild.voice_states[0];
+        assert_eq!(state.room, Some(RoomId::new(100_000_000_000_000_002)));
+        assert_eq!(state.flags, VoiceFlags { self_mute: true, ..VoiceFlags::default() });
+        assert_eq!(state.profile.as_ref().expect("from the members").display_name, "Annie");
+    }
+
+    #[test]
+    fn an_outage_is_not_a_removal() {
+        let guild = GuildId::new(100_000_000_000_000_001);
+        let outage = r#"{"op":0,"t":"GUILD_DELETE","d":{"id":"100000000000000001","unavailable":true}}"#;
+        let removal = r#"{"op":0,"t":"GUILD_DELETE","d":{"id":"100000000000000001"}}"#;
+        let not_yet = r#"{"op":0,"t":"GUILD_CREATE","d":{"id":"100000000000000001","unavailable":true}}"#;
+        assert_eq!(update(outage), Update::GuildUnavailable(guild));
+        assert_eq!(update(removal), Update::GuildLeft(guild));
+        assert_eq!(update(not_yet), Update::GuildUnavailable(guild));
+    }
+
+    #[test]
+    fn control_payloads_are_told_apart() {
+        let read = |text| translate(SHARD, text).expect("translates");
+        assert_eq!(read(r#"{"op":7,"d":null}"#), Payload::Reconnect);
+        assert_eq!(read(r#"{"op":9,"d":true}"#), Payload::InvalidSession(true));
+        assert_eq!(read(r#"{"op":9,"d":false}"#), Payload::InvalidSession(false));
+        assert_eq!(read(r#"{"op":11}"#), Payload::Ignored);
+        assert_eq!(read(r#"{"op":0,"t":"TYPING_START","d":{}}"#), Payload::Ignored);
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_which_dispatch_it_was() {
+        let error = translate(SHARD, r#"{"op":0,"t":"CHANNEL_CREATE","d":{"id":true}}"#).expect_err("no id");
+        assert_eq!(error.to_string(), "CHANNEL_CREATE has a shape that is not known");
+        assert!(translate(SHARD, "[]").is_err());
+    }
+}

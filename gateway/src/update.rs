@@ -1,0 +1,183 @@
+//! What Discord told, in Parlor's own words: the only thing that reaches the directory.
+
+use std::time::SystemTime;
+
+use crate::id::{CategoryId, GuildId, RoomId, UserId};
+
+/// One piece of news from Discord, whichever way it came.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Update {
+    /// A shard began a new session. Each guild's [`Update::Guild`] follows.
+    SessionStarted {
+        /// The shard.
+        shard: ShardIndex,
+        /// Our own user.
+        self_user: UserId,
+        /// Every guild of the shard: a known one that is missing here is no longer ours.
+        guilds: Vec<GuildId>,
+    },
+    /// A shard's session was resumed: everything that was missed has been replayed.
+    SessionResumed(ShardIndex),
+    /// A shard lost its connection, or could not make one.
+    ConnectionLost {
+        /// The shard.
+        shard: ShardIndex,
+        /// What remains of the session.
+        loss: Loss,
+        /// When Discord was last heard on it, be it by a heartbeat acknowledgement.
+        last_heard: SystemTime,
+    },
+    /// The whole of a guild, as of now.
+    Guild(GuildSnapshot),
+    /// A guild's own properties.
+    GuildRenamed {
+        /// The guild.
+        guild: GuildId,
+        /// Its name now.
+        name: String,
+    },
+    /// Discord cannot serve the guild for a while. Nobody has left because of it.
+    GuildUnavailable(GuildId),
+    /// The bot is no longer in the guild.
+    GuildLeft(GuildId),
+    /// A room exists, like this.
+    Room(RoomFacts),
+    /// A channel is gone.
+    RoomGone {
+        /// Its guild.
+        guild: GuildId,
+        /// The channel.
+        room: RoomId,
+    },
+    /// Where somebody is.
+    Voice(VoiceState),
+    /// A member's name or picture, whether they are in voice or not.
+    Member {
+        /// The guild.
+        guild: GuildId,
+        /// The user.
+        user: UserId,
+        /// What to show.
+        profile: Profile,
+    },
+    /// Somebody is no longer in the guild, and so not in its voice either.
+    MemberLeft {
+        /// The guild.
+        guild: GuildId,
+        /// The user.
+        user: UserId,
+    },
+}
+
+/// The number of a shard, from 0.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ShardIndex(pub u32);
+
+/// What remains after a connection was lost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Loss {
+    /// The session may be resumed.
+    SessionKept,
+    /// A new session has to begin.
+    SessionLost,
+    /// Discord refused us with a close code that repeating cannot mend.
+    Refused,
+}
+
+/// A guild with everything in it that Parlor serves.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GuildSnapshot {
+    /// The guild.
+    pub guild: GuildId,
+    /// Its name.
+    pub name: String,
+    /// Every voice and stage channel.
+    pub rooms: Vec<RoomFacts>,
+    /// Everybody in voice.
+    pub voice_states: Vec<VoiceState>,
+}
+
+/// Voice or stage.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RoomKind {
+    /// Channel type 2.
+    Voice,
+    /// Channel type 13.
+    Stage,
+}
+
+/// A room as Discord describes it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RoomFacts {
+    /// The room.
+    pub room: RoomId,
+    /// Its guild.
+    pub guild: GuildId,
+    /// Its name.
+    pub name: String,
+    /// Voice or stage.
+    pub kind: RoomKind,
+    /// The category it stands in.
+    pub category: Option<CategoryId>,
+    /// How many people may be in it; 0 for no limit.
+    pub user_limit: u32,
+    /// Bits per second.
+    pub bitrate: u32,
+}
+
+/// Where somebody is in a guild's voice, and how.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VoiceState {
+    /// The guild.
+    pub guild: GuildId,
+    /// The user.
+    pub user: UserId,
+    /// Where they are; `None` for nowhere.
+    pub room: Option<RoomId>,
+    /// Discord's id of this stay in voice. It changes when somebody leaves and comes back.
+    pub session: VoiceSessionId,
+    /// Muted, deafened and so on.
+    pub flags: VoiceFlags,
+    /// What to show, where Discord said it along with the state.
+    pub profile: Option<Profile>,
+}
+
+/// Discord's id of one stay in voice. Part of voice credentials, so it is never printed.
+#[derive(Clone, Eq, PartialEq)]
+pub struct VoiceSessionId(pub String);
+
+impl std::fmt::Debug for VoiceSessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("VoiceSessionId(…)")
+    }
+}
+
+/// How somebody is in voice (Discord docs, resources/voice, "Voice State Object").
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct VoiceFlags {
+    /// Muted by moderators.
+    pub mute: bool,
+    /// Deafened by moderators.
+    pub deaf: bool,
+    /// Muted by themselves.
+    pub self_mute: bool,
+    /// Deafened by themselves.
+    pub self_deaf: bool,
+    /// Camera on.
+    pub camera: bool,
+    /// Sharing the screen.
+    pub stream: bool,
+    /// In the audience of a stage.
+    pub suppress: bool,
+}
+
+/// What to show of somebody.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Profile {
+    /// Nickname, else global name, else user name.
+    pub display_name: String,
+    /// Where the picture is, if there is one.
+    pub avatar_url: Option<String>,
+    /// Whether it is a bot's account.
+    pub is_bot: bool,
+}

@@ -1,0 +1,65 @@
+//! Authentication of one call.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use http::HeaderMap;
+
+use super::{
+    bearer::bearer_token,
+    error::{AuthError, TokenError},
+    principal::Principal,
+    source::{Keys, Reliance},
+    verifier::Verifier,
+};
+
+/// Where the time of day comes from.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// Turns the headers of a call into the caller.
+#[derive(Clone)]
+pub struct Authenticator {
+    verifier: Verifier,
+    keys: Keys,
+    clock: Clock,
+}
+
+impl Authenticator {
+    /// An authenticator by the verifier's rules. `clock` is [`SystemTime::now`] outside tests.
+    pub fn new(verifier: Verifier, keys: Keys, clock: Clock) -> Self {
+        Self { verifier, keys, clock }
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// There is no token, or it is refused, or its key cannot be fetched now. A key id that is not known yet may wait
+    /// for one fetch of the keys, 5 s at most.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, AuthError> {
+        let token = bearer_token(headers)?;
+        match self.verifier.verify(token, &self.keys.current(), (self.clock)()) {
+            Err(TokenError::KidUnknown) => {}
+            verdict => return Ok(verdict?),
+        }
+        let (keys, reliance) = self.keys.after_unknown_kid().await;
+        match (self.verifier.verify(token, &keys, (self.clock)()), reliance) {
+            (Err(TokenError::KidUnknown), Reliance::Unreachable) => Err(AuthError::KeysUnavailable),
+            (verdict, _) => Ok(verdict?),
+        }
+    }
+
+    /// Waits until tokens can be verified.
+    pub async fn ready(&self) {
+        self.keys.loaded().await;
+    }
+
+    /// The time of day, by the clock that tokens are judged by.
+    pub fn now(&self) -> SystemTime {
+        (self.clock)()
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("verifier", &self.verifier).finish_non_exhaustive()
+    }
+}
