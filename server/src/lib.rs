@@ -1,7 +1,12 @@
 //! parlord: Discord voice rooms as a gRPC service.
 
+pub mod app;
 pub mod auth;
 pub mod config;
+#[cfg(feature = "dev")]
+pub mod dev;
 pub mod edge;
+pub mod hub;
+pub mod services;
 pub mod status;
 pub mod telemetry;

@@ -102,7 +102,7 @@ reasons! {
 }
 
 /// A failed call, on its way to a [`Status`].
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     reason: Reason,
     message: Cow<'static, str>,
@@ -189,7 +189,8 @@ impl From<Failure> for Status {
 
 /// The first [`MAX_TEXT_BYTES`] of a text, cut between characters.
 fn shortened(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_TEXT_BYTES)].to_owned()
+    let ends = text.char_indices().map(|(start, c)| start + c.len_utf8());
+    text[..ends.take_while(|end| *end <= MAX_TEXT_BYTES).last().unwrap_or(0)].to_owned()
 }
 
 /// What message and details take in trailers: `grpc-message` is percent-encoded, the details are base64.
@@ -243,7 +244,7 @@ mod tests {
         assert!(sent < 4_096, "{sent} bytes");
     }
 
-    /// The reasons that the contract's comments name are those that the server can send, and the other way round.
+    /// A caller can read in the contract about every reason that the server can send.
     #[test]
     fn the_contract_names_every_reason() {
         let contract = [

@@ -27,9 +27,9 @@ impl Intents {
     /// The content of messages; privileged.
     pub const MESSAGE_CONTENT: Self = Self(1 << 15);
     /// Those that a bot must be granted first.
-    pub const PRIVILEGED: Self = Self(1 << 1 | 1 << 8 | 1 << 15);
+    pub const PRIVILEGED: Self = Self((1 << 1) | (1 << 8) | (1 << 15));
     /// Every bit that Discord has given a meaning: 0 to 16, 20, 21, 24 and 25.
-    const KNOWN: u64 = (1 << 17) - 1 | 1 << 20 | 1 << 21 | 1 << 24 | 1 << 25;
+    const KNOWN: u64 = ((1 << 17) - 1) | (1 << 20) | (1 << 21) | (1 << 24) | (1 << 25);
 
     /// From the number in IDENTIFY; `None` when a bit without a meaning is set (close code 4013).
     pub const fn from_bits(bits: u64) -> Option<Self> {

@@ -80,14 +80,14 @@ impl Actor<'_> {
 
     /// Is muted or unmuted by a moderator.
     #[track_caller]
-    pub fn is_muted(self, on: bool) -> Self {
-        self.is_edited(MemberEdit { mute: Some(on), ..MemberEdit::default() })
+    pub fn gets_muted(self, on: bool) -> Self {
+        self.gets_edited(MemberEdit { mute: Some(on), ..MemberEdit::default() })
     }
 
     /// Is deafened or undeafened by a moderator.
     #[track_caller]
-    pub fn is_deafened(self, on: bool) -> Self {
-        self.is_edited(MemberEdit { deaf: Some(on), ..MemberEdit::default() })
+    pub fn gets_deafened(self, on: bool) -> Self {
+        self.gets_edited(MemberEdit { deaf: Some(on), ..MemberEdit::default() })
     }
 
     #[track_caller]
@@ -97,13 +97,16 @@ impl Actor<'_> {
     }
 
     #[track_caller]
-    fn is_edited(self, edit: MemberEdit) -> Self {
+    fn gets_edited(self, edit: MemberEdit) -> Self {
         match self.world.guild_of_voice(self.id) {
             Some(guild) => {
                 self.world.edit_member(guild, self.id, edit);
                 self
             }
-            None => self.after(Err(VoiceError::NotInVoice(self.id))),
+            None => {
+                let id = self.id;
+                self.after(Err(VoiceError::NotInVoice(id)))
+            }
         }
     }
 

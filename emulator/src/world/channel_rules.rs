@@ -99,14 +99,14 @@ impl World {
     }
 
     /// Sets or clears the status line of a voice channel; other sorts of channel have none.
-    pub fn set_voice_status(&mut self, id: ChannelId, status: Option<String>) {
+    pub fn set_voice_status(&mut self, id: ChannelId, status: Option<&str>) {
         let Some(channel) = self.channel_mut(id) else { return };
         let guild = channel.guild_id;
         let Some(voice) = channel.kind.voice_mut() else { return };
-        if voice.status == status {
+        if voice.status.as_deref() == status {
             return;
         }
-        voice.status.clone_from(&status);
+        voice.status = status.map(str::to_owned);
         let body = json!({"id": id, "guild_id": guild, "status": status});
         self.tell_guild(guild, EventKind::VoiceChannelStatusUpdate, &body);
     }

@@ -92,6 +92,14 @@ event_kinds! {
     VoiceStateUpdate = "VOICE_STATE_UPDATE" needs Intents::GUILD_VOICE_STATES;
     /// A bot's voice server is known.
     VoiceServerUpdate = "VOICE_SERVER_UPDATE" needs Intents::NONE;
+    /// The answer to gateway op 8.
+    GuildMembersChunk = "GUILD_MEMBERS_CHUNK" needs Intents::NONE;
+    /// The answer to gateway op 43.
+    ChannelInfo = "CHANNEL_INFO" needs Intents::NONE;
+    /// A session began.
+    Ready = "READY" needs Intents::NONE;
+    /// A session was taken up again; the replay is complete.
+    Resumed = "RESUMED" needs Intents::NONE;
     /// A message was written.
     MessageCreate = "MESSAGE_CREATE" needs Intents::GUILD_MESSAGES;
 }

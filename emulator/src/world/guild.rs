@@ -163,11 +163,19 @@ impl Guild {
         if granted.contains(Permissions::ADMINISTRATOR) { Permissions::ALL } else { granted }
     }
 
-    /// A member's permissions in one channel.
+    /// A member's permissions in one channel. Who may not see it may do nothing there, and who may not connect to a
+    /// room may not manage it either (Discord docs, Permissions § Implicit Permissions).
     pub fn permissions_in(&self, user: UserId, channel: &Channel) -> Permissions {
         let Some(member) = self.members.get(&user) else { return Permissions::NONE };
         let base = self.base_permissions(user);
-        permissions::in_channel(base, self.id.everyone(), user, &member.roles, &channel.overwrites)
+        let may = permissions::in_channel(base, self.id.everyone(), user, &member.roles, &channel.overwrites);
+        if !may.contains(Permissions::VIEW_CHANNEL) {
+            Permissions::NONE
+        } else if channel.is_room() && !may.contains(Permissions::CONNECT) {
+            may.without(Permissions::NEEDS_CONNECT)
+        } else {
+            may
+        }
     }
 
     /// Channels directly under a category.

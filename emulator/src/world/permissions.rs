@@ -56,6 +56,17 @@ impl Permissions {
             | Self::SPEAK.0,
     );
 
+    /// What nobody has in a room to which they may not connect.
+    pub(crate) const NEEDS_CONNECT: Self = Self(
+        Self::MANAGE_CHANNELS.0
+            | Self::MANAGE_ROLES.0
+            | Self::SPEAK.0
+            | Self::MUTE_MEMBERS.0
+            | Self::DEAFEN_MEMBERS.0
+            | Self::MOVE_MEMBERS.0
+            | Self::SET_VOICE_CHANNEL_STATUS.0,
+    );
+
     /// From the raw bits.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

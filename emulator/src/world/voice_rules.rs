@@ -99,6 +99,15 @@ impl World {
         Ok(())
     }
 
+    /// Lets someone on a stage speak, or sends them back to the audience.
+    pub fn set_suppressed(&mut self, guild: GuildId, user: UserId, suppress: bool) {
+        let Some(state) = self.voice_state_mut(guild, user) else { return };
+        if state.suppress != suppress {
+            state.suppress = suppress;
+            self.tell_voice_state(guild, user);
+        }
+    }
+
     /// Gateway op 4 of a bot's session. VOICE_STATE_UPDATE comes first and VOICE_SERVER_UPDATE second, because
     /// discord.js waits for ever the other way round. Asking again for the same channel answers both again.
     ///

@@ -81,8 +81,23 @@ pub struct Directory {
 impl Directory {
     /// An empty directory for so many shards, none of which is connected.
     pub fn new(shards: u32) -> Self {
-        let links = (0..shards.max(1)).map(|index| (ShardIndex(index), Link::Down { since: None })).collect();
-        Self { self_user: None, links, guilds: BTreeMap::new(), early: BTreeMap::new(), holds: Holds::default() }
+        let mut directory = Self {
+            self_user: None,
+            links: BTreeMap::new(),
+            guilds: BTreeMap::new(),
+            early: BTreeMap::new(),
+            holds: Holds::default(),
+        };
+        directory.run_shards(shards.max(1));
+        directory
+    }
+
+    /// Discord has said how many shards there are. Those that are known keep their state.
+    pub fn run_shards(&mut self, shards: u32) {
+        self.links.retain(|index, _| index.0 < shards.max(1));
+        for index in 0..shards {
+            self.links.entry(ShardIndex(index)).or_insert(Link::Down { since: None });
+        }
     }
 
     /// Every guild as it is now.

@@ -230,3 +230,61 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)?.write_all(text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Principal, Verifier, testing::now};
+
+    fn request(lifetime: Duration) -> TokenRequest {
+        TokenRequest {
+            subject: "ann".to_owned(),
+            guilds: GuildGrant::Only(BTreeSet::from([GuildId::new(100_000_000_000_000_001)])),
+            scopes: BTreeSet::from([Scope::RoomsRead, Scope::EventsRead]),
+            lifetime,
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_its_tokens_verify() {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join(".parlor/dev");
+        let first = DevIssuer::open(&directory).expect("a new key");
+        let again = DevIssuer::open(&directory).expect("the same key");
+        assert_eq!(first.jwks(), again.jwks());
+        assert_eq!(fs::read_to_string(directory.join(JWKS_FILE)).expect("published"), first.jwks());
+
+        let token = first.mint(&request(MAX_LIFETIME), now()).expect("a token");
+        let verdict = Verifier::new(again.rules()).verify(&token, &again.key_set(), now());
+        let Principal { subject, guilds, scopes, .. } = verdict.expect("our own token");
+        assert_eq!((subject.as_str(), guilds), ("ann", request(MAX_LIFETIME).guilds));
+        assert!(scopes.contains(Scope::EventsRead) && !scopes.contains(Scope::RoomsWrite));
+        assert!(!format!("{first:?}").contains("PRIVATE"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_reads_the_key() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join("dev");
+        DevIssuer::open(&directory).expect("a new key");
+        let mode = |path: &Path| fs::metadata(path).expect("it was made").permissions().mode() & 0o777;
+        assert_eq!((mode(&directory), mode(&directory.join(KEY_FILE))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_token_for_longer_than_a_day_is_not_minted() {
+        let issuer = DevIssuer::from_pem(&crate::auth::testing::rsa().pem).expect("a key");
+        let longer = request(MAX_LIFETIME + Duration::from_secs(1));
+        assert!(matches!(issuer.mint(&longer, now()), Err(MintError::LivesTooLong)));
+    }
+
+    #[test]
+    fn a_file_without_a_key_is_named() {
+        let home = tempfile::tempdir().expect("a directory");
+        fs::write(home.path().join(KEY_FILE), "not a key").expect("written");
+        let error = DevIssuer::open(home.path()).expect_err("no key");
+        assert!(error.to_string().contains(KEY_FILE), "{error}");
+    }
+}

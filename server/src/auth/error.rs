@@ -118,6 +118,7 @@ impl From<Denied> for Status {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Turned {
     Unauthenticated(AuthError),
     Denied(Denied),

@@ -90,3 +90,61 @@ where
 pub fn principal_of(extensions: &Extensions) -> Result<Arc<Principal>, AuthError> {
     extensions.get::<Arc<Principal>>().cloned().ok_or(AuthError::Missing)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::header;
+    use tonic::Code;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::auth::{Keys, SigningAlgorithm, Verifier, testing::*};
+
+    /// Answers OK with the subject in `grpc-message`, or UNKNOWN where nobody is said to call.
+    async fn call(path: &str, authorization: &[&str]) -> Status {
+        let inner = service_fn(|request: Request<Body>| async move {
+            let status = match principal_of(request.extensions()) {
+                Ok(principal) => Status::new(Code::Ok, principal.subject.as_str()),
+                Err(_) => Status::unknown("nobody"),
+            };
+            Ok::<_, Infallible>(status.into_http::<Body>())
+        });
+        let verifier = Verifier::new(rules([SigningAlgorithm::Rs256]));
+        let authenticator = Authenticator::new(verifier, Keys::fixed(rsa().key_set()), Arc::new(now));
+        let mut request = Request::builder().uri(path);
+        for value in authorization {
+            request = request.header(header::AUTHORIZATION, *value);
+        }
+        let service = AuthLayer::new(Arc::new(authenticator)).layer(inner);
+        let response = service.oneshot(request.body(Body::empty()).expect("a request")).await.expect("infallible");
+        Status::from_header_map(response.headers()).expect("a status")
+    }
+
+    #[tokio::test]
+    async fn a_handler_knows_who_calls() {
+        let token = format!("bearer {}", rsa().sign(&header(), &claims()));
+        let answer = call("/parlor.v1.RoomService/GetRoom", &[&token]).await;
+        assert_eq!((answer.code(), answer.message()), (Code::Ok, "ann"));
+    }
+
+    #[tokio::test]
+    async fn no_call_gets_past_without_a_token() {
+        let good = format!("Bearer {}", rsa().sign(&header(), &claims()));
+        let forged = format!("Bearer {}", forger().sign(&header(), &claims()));
+        let late = format!("Bearer {}", rsa().sign(&header(), &with(claims(), "exp", (NOW - 60).into())));
+        for authorization in [&[][..], &[&*good, &good], &[&forged], &[&late], &["Basic dXNlcjpwYXNz"]] {
+            for path in ["/parlor.v1.RoomService/GetRoom", "/", "/grpc.health.v1.HealthX/Check", "/grpc.reflection.v1.x/"] {
+                assert_eq!(call(path, authorization).await.code(), Code::Unauthenticated, "{path} {authorization:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn probes_need_no_token() {
+        for path in ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] {
+            assert_eq!(call(path, &[]).await.message(), "nobody", "{path}");
+        }
+    }
+}

@@ -21,11 +21,13 @@ mod scope;
 mod source;
 mod verifier;
 
-#[cfg(feature = "dev")]
+#[cfg(any(feature = "dev", test))]
 pub mod dev;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use authenticator::{Authenticator, Clock};
 pub use bearer::bearer_token;

@@ -25,7 +25,7 @@ use super::{
     jwks::{JwksError, KeySet},
     refresh::{RefreshRules, Schedule, UnknownKid},
 };
-use crate::{config::JwksUrl, telemetry::names};
+use crate::{config::HttpsUrl, telemetry::names};
 
 /// How long one fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub enum KeySource {
     /// A file, read again when it changes.
     File(PathBuf),
     /// A URL, fetched again in the background.
-    Url(JwksUrl),
+    Url(HttpsUrl),
 }
 
 /// What one look at a source brought.
@@ -238,12 +238,12 @@ impl Fetch for FileSource {
 
 /// A JWKS endpoint.
 struct UrlSource {
-    url: JwksUrl,
+    url: HttpsUrl,
     client: Client,
 }
 
 impl UrlSource {
-    fn new(url: JwksUrl) -> Result<Self, FetchError> {
+    fn new(url: HttpsUrl) -> Result<Self, FetchError> {
         let client = Client::builder()
             .redirect(redirect::Policy::none())
             .timeout(FETCH_TIMEOUT)
@@ -294,3 +294,6 @@ fn max_age(cache_control: &str) -> Option<Duration> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

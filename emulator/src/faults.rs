@@ -1,0 +1,246 @@
+//! Faults as data: what can go wrong at Discord, on demand.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::world::UserId;
+
+/// Something that goes wrong. In JSON: `{"fault": "close", "code": 4000}`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum Fault {
+    // ---- once, to the connections and sessions of this moment ----
+    /// Every gateway connection breaks off without a close frame (clients see 1006). Sessions live on.
+    DropConnections,
+    /// Op 7: the client should reconnect and resume.
+    RequestReconnect,
+    /// Op 9.
+    InvalidateSession {
+        /// `d`: whether the session may be resumed; `false` also ends it here.
+        resumable: bool,
+    },
+    /// A close frame with this code.
+    Close {
+        /// 1000 to 4999. Codes that Discord never resumes after end the session too.
+        code: u16,
+    },
+    /// Sessions go on, but the next RESUME of each is refused with op 9 `d: false`.
+    KillSessions,
+    /// Op 1 from the server: the client should send a heartbeat at once.
+    RequestHeartbeat,
+
+    // ---- until cleared ----
+    /// Gateway handshakes are answered with HTTP 503. REST goes on.
+    RefuseConnections,
+    /// New TCP connections are dropped at once, REST and gateway alike. Open ones stay.
+    RefuseTcp,
+    /// Gateway connections get Hello and then end.
+    AcceptThenClose {
+        /// The code of the close frame; none = the connection breaks off.
+        #[serde(default)]
+        code: Option<u16>,
+    },
+    /// Heartbeats are not acknowledged.
+    HoldHeartbeatAcks,
+    /// REST requests wait for their answer until the fault is cleared. They are carried out then.
+    HoldRest,
+
+    // ---- for the next n ----
+    /// Dispatches that are never delivered, also not by a resume.
+    SwallowDispatches {
+        /// How many deliveries.
+        next: u32,
+        /// Only this type, e.g. `VOICE_STATE_UPDATE`.
+        #[serde(default)]
+        event: Option<String>,
+    },
+    /// Dispatches that are delivered twice, each time with its own sequence number.
+    DuplicateDispatches {
+        /// How many deliveries.
+        next: u32,
+        /// Only this type.
+        #[serde(default)]
+        event: Option<String>,
+    },
+    /// REST answers that are replaced by another.
+    NextRest {
+        /// How many; default 1.
+        #[serde(default = "once")]
+        times: u32,
+        /// Only this route, e.g. `POST /guilds/{guild.id}/channels`.
+        #[serde(default)]
+        route: Option<String>,
+        /// What the client gets instead.
+        answer: RestAnswer,
+        /// Whether the request is carried out all the same: an answer that was lost on the way.
+        #[serde(default)]
+        carried_out: bool,
+    },
+}
+
+/// An answer that a fault gives in place of the true one.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RestAnswer {
+    /// The HTTP status; 0 = no answer at all, the connection breaks off.
+    pub status: u16,
+    /// Header names and values.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    #[serde(default)]
+    pub body: String,
+}
+
+const fn once() -> u32 {
+    1
+}
+
+/// A fault and whom it strikes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Injection {
+    /// What goes wrong.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// Only for this bot; none = for all.
+    #[serde(default)]
+    pub bot: Option<UserId>,
+}
+
+impl Fault {
+    /// The same fault for one bot alone.
+    pub const fn only(self, bot: UserId) -> Injection {
+        Injection { fault: self, bot: Some(bot) }
+    }
+
+    /// One REST answer with this status and an empty body, without carrying the request out.
+    pub const fn next_rest(status: u16) -> Self {
+        let answer = RestAnswer { status, headers: BTreeMap::new(), body: String::new() };
+        Self::NextRest { times: 1, route: None, answer, carried_out: false }
+    }
+}
+
+impl From<Fault> for Injection {
+    fn from(fault: Fault) -> Self {
+        Self { fault, bot: None }
+    }
+}
+
+/// Faults that last: those until cleared, and those with deliveries left.
+#[derive(Debug, Default)]
+pub(crate) struct StandingFaults {
+    injections: Vec<Injection>,
+}
+
+/// What becomes of one delivery of a dispatch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Delivery {
+    /// It arrives.
+    Once,
+    /// It arrives twice.
+    Twice,
+    /// It never arrives.
+    Never,
+}
+
+impl StandingFaults {
+    pub(crate) fn add(&mut self, injection: Injection) {
+        self.injections.push(injection);
+    }
+
+    /// Ends every lasting fault.
+    pub(crate) fn clear(&mut self) {
+        self.injections.clear();
+    }
+
+    /// What still stands.
+    pub(crate) fn all(&self) -> &[Injection] {
+        &self.injections
+    }
+
+    pub(crate) fn refuses_handshakes(&self) -> bool {
+        self.injections.iter().any(|injection| injection.fault == Fault::RefuseConnections)
+    }
+
+    pub(crate) fn refuses_tcp(&self) -> bool {
+        self.injections.iter().any(|injection| injection.fault == Fault::RefuseTcp)
+    }
+
+    pub(crate) fn holds_rest(&self) -> bool {
+        self.injections.iter().any(|injection| injection.fault == Fault::HoldRest)
+    }
+
+    /// Whether new gateway connections end after Hello: `Some(None)` = without a close frame.
+    pub(crate) fn ends_after_hello(&self) -> Option<Option<u16>> {
+        self.injections.iter().find_map(|injection| {
+            if let Fault::AcceptThenClose { code } = injection.fault { Some(code) } else { None }
+        })
+    }
+
+    pub(crate) fn holds_acks(&self, bot: Option<UserId>) -> bool {
+        self.injections.iter().any(|each| each.fault == Fault::HoldHeartbeatAcks && each.strikes(bot))
+    }
+
+    /// Uses up one delivery of the first fault that fits.
+    pub(crate) fn delivery(&mut self, of: UserId, event_name: &str) -> Delivery {
+        let mut outcome = Delivery::Once;
+        for injection in &mut self.injections {
+            if injection.bot.is_some_and(|bot| bot != of) {
+                continue;
+            }
+            let fate = if matches!(injection.fault, Fault::SwallowDispatches { .. }) {
+                Delivery::Never
+            } else {
+                Delivery::Twice
+            };
+            if let Fault::SwallowDispatches { next, event } | Fault::DuplicateDispatches { next, event } =
+                &mut injection.fault
+                && *next > 0
+                && event.as_ref().is_none_or(|only| only == event_name)
+            {
+                *next -= 1;
+                outcome = fate;
+                break;
+            }
+        }
+        self.drop_spent();
+        outcome
+    }
+
+    /// The answer that takes the place of the true one, and whether the request is carried out all the same.
+    pub(crate) fn rest_answer(&mut self, bot: Option<UserId>, route: &str) -> Option<(RestAnswer, bool)> {
+        let mut found = None;
+        for injection in &mut self.injections {
+            if injection.bot.is_some() && injection.bot != bot {
+                continue;
+            }
+            if let Fault::NextRest { times, route: only, answer, carried_out } = &mut injection.fault
+                && *times > 0
+                && only.as_ref().is_none_or(|only| only == route)
+            {
+                *times -= 1;
+                found = Some((answer.clone(), *carried_out));
+                break;
+            }
+        }
+        self.drop_spent();
+        found
+    }
+
+    fn drop_spent(&mut self) {
+        self.injections.retain(|injection| {
+            !matches!(
+                injection.fault,
+                Fault::SwallowDispatches { next: 0, .. }
+                    | Fault::DuplicateDispatches { next: 0, .. }
+                    | Fault::NextRest { times: 0, .. }
+            )
+        });
+    }
+}
+
+impl Injection {
+    fn strikes(&self, bot: Option<UserId>) -> bool {
+        self.bot.is_none() || self.bot == bot
+    }
+}

@@ -1,0 +1,96 @@
+//! The bot itself, the gateway's address, users and voice regions.
+
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::{Caller, Handled, Reply, Surroundings};
+use crate::world::{Timestamp, UserId, wire};
+
+pub(super) fn gateway(around: &Surroundings<'_>) -> Handled {
+    Ok(Reply::Ok(json!({"url": around.gateway_url})))
+}
+
+pub(super) fn gateway_bot(caller: &Caller<'_>, around: &Surroundings<'_>, now: Timestamp) -> Handled {
+    let limit = around.gateway.session_start_limit(caller.bot, now);
+    Ok(Reply::Ok(json!({
+        "url": around.gateway_url,
+        "shards": around.gateway.limits().shards,
+        "session_start_limit": {
+            "total": limit.total,
+            "remaining": limit.remaining,
+            "reset_after": limit.reset_after.as_millis() as u64,
+            "max_concurrency": limit.max_concurrency,
+        },
+    })))
+}
+
+pub(super) fn application(caller: &Caller<'_>, around: &Surroundings<'_>) -> Handled {
+    let bot = around.world.known_user(caller.bot).ok_or(ApiError::UnknownUser)?;
+    let owner = around.world.known_user(crate::world::OWNER).ok_or(ApiError::UnknownUser)?;
+    Ok(Reply::Ok(json!({
+        "id": bot.id,
+        "name": bot.name,
+        "icon": null,
+        "description": "",
+        "summary": "",
+        "rpc_origins": [],
+        "bot_public": true,
+        "bot_require_code_grant": false,
+        "terms_of_service_url": null,
+        "privacy_policy_url": null,
+        "owner": wire::user(owner),
+        "team": null,
+        "verify_key": "0".repeat(64),
+        "flags": 0,
+        "tags": [],
+        "redirect_uris": [],
+        "interactions_endpoint_url": null,
+        "role_connections_verification_url": null,
+        "approximate_guild_count": around.world.guilds_of(bot.id).count(),
+        "bot": wire::user(bot),
+    })))
+}
+
+pub(super) fn current_user(caller: &Caller<'_>, around: &Surroundings<'_>) -> Handled {
+    let bot = around.world.known_user(caller.bot).ok_or(ApiError::UnknownUser)?;
+    Ok(Reply::Ok(wire::current_user(bot)))
+}
+
+pub(super) fn current_user_guilds(caller: &Caller<'_>, around: &Surroundings<'_>) -> Handled {
+    let guilds: Vec<Value> = around
+        .world
+        .guilds_of(caller.bot)
+        .map(|guild| {
+            json!({
+                "id": guild.id,
+                "name": guild.name,
+                "icon": null,
+                "banner": null,
+                "owner": false,
+                "permissions": guild.base_permissions(caller.bot),
+                "features": [],
+            })
+        })
+        .collect();
+    Ok(Reply::Ok(Value::Array(guilds)))
+}
+
+pub(super) fn user(user: UserId, around: &Surroundings<'_>) -> Handled {
+    let user = around.world.known_user(user).ok_or(ApiError::UnknownUser)?;
+    Ok(Reply::Ok(wire::user(user)))
+}
+
+/// Ids of the regions that [`voice_regions`] lists.
+pub(super) const REGIONS: [&str; 4] = ["rotterdam", "us-east", "us-west", "japan"];
+
+/// GET /voice/regions, one deprecated region among them.
+pub(super) fn voice_regions() -> Value {
+    let names = ["Rotterdam", "US East", "US West", "Japan"];
+    REGIONS
+        .iter()
+        .zip(names)
+        .map(|(id, name)| {
+            json!({"id": id, "name": name, "custom": false, "deprecated": *id == "us-west", "optimal": *id == "rotterdam"})
+        })
+        .collect()
+}

@@ -1,0 +1,47 @@
+//! Counts of what clients did: what a test waits for and asserts on.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Counts since the emulator started; the `open` ones are of this moment.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Stats {
+    /// Gateway websockets ever opened.
+    pub gateway_opened: u64,
+    /// Gateway websockets open now.
+    pub gateway_open: u64,
+    /// Gateway sessions that live now, with or without a websocket.
+    pub sessions_open: u64,
+    /// Handshakes that a fault refused.
+    pub handshakes_refused: u64,
+    /// TCP connections that a fault dropped.
+    pub tcp_refused: u64,
+    /// IDENTIFY payloads.
+    pub identifies: u64,
+    /// RESUME payloads.
+    pub resumes: u64,
+    /// RESUME payloads that could not be served.
+    pub resumes_refused: u64,
+    /// Dispatches sent again by a RESUME.
+    pub replayed: u64,
+    /// Heartbeats received.
+    pub heartbeats: u64,
+    /// Dispatches recorded for sessions, duplicates included.
+    pub dispatches: u64,
+    /// Close frames that the emulator sent, by code.
+    pub closes: BTreeMap<u16, u64>,
+    /// REST requests by route, e.g. `POST /guilds/{guild.id}/channels`.
+    pub rest: BTreeMap<String, u64>,
+    /// REST answers by status.
+    pub rest_statuses: BTreeMap<u16, u64>,
+    /// REST requests that wait because of [`Fault::HoldRest`](crate::Fault::HoldRest).
+    pub rest_held: u64,
+}
+
+impl Stats {
+    /// REST requests of all routes.
+    pub fn rest_total(&self) -> u64 {
+        self.rest.values().sum()
+    }
+}

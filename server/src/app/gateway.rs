@@ -1,0 +1,121 @@
+//! The gateway's place in the server: where it is, what it tells, and how it is shown to be.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parlor_gateway::{
+    ShardIndex, Update,
+    rest::{GatewayInfo, Rest, RestError},
+    shard::{self, GatewayConfig},
+};
+use parlor_gateway::Loss;
+use parlor_proto::v1::UpstreamState;
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{auth::Clock, hub::Hub, telemetry::Health};
+
+/// How long one question for the gateway's address may take.
+const ASK: Duration = Duration::from_secs(10);
+
+/// The longest pause between two such questions.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// What the gateway task needs.
+pub(super) struct Link {
+    pub(super) token: SecretString,
+    /// The gateway's address; where it is not configured Discord is asked.
+    pub(super) url: Option<String>,
+    /// How many shards to run; Discord's recommendation where it is not configured.
+    pub(super) shards: Option<u32>,
+    pub(super) rest: Arc<Rest>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) clock: Clock,
+}
+
+/// Connects to the gateway and feeds the hub until told to stop, or until Discord refuses for good.
+pub(super) async fn run(link: Link, stop: CancellationToken) {
+    let Link { token, url, shards, rest, hub, clock } = link;
+    let refused = || {
+        let lost = Update::ConnectionLost { shard: ShardIndex(0), loss: Loss::Refused, last_heard: clock() };
+        hub.apply(lost, clock(), Instant::now());
+    };
+    let info = match stop.run_until_cancelled(ask(&rest)).await {
+        None => return,
+        Some(Err(CredentialsRefused)) => return refused(),
+        Some(Ok(info)) => info,
+    };
+    let config = GatewayConfig {
+        token,
+        url: url.unwrap_or(info.url),
+        shards: shards.unwrap_or(info.shards),
+        session_starts: info.session_starts,
+    };
+    info!(url = config.url, shards = config.shards, session_starts = config.session_starts.remaining, "connecting to the gateway");
+    hub.run_shards(config.shards);
+    let (updates, mut news) = mpsc::channel(shard::QUEUE);
+    let feed = async {
+        while let Some(update) = news.recv().await {
+            hub.apply(update, clock(), Instant::now());
+        }
+    };
+    // A refusal has been logged and told to the hub by the shard that met it. The server goes on with what is known.
+    let (_, ()) = tokio::join!(shard::run(config, updates, stop.clone()), feed);
+}
+
+/// Discord does not accept the bot token.
+struct CredentialsRefused;
+
+/// Asks Discord where its gateway is, until it says.
+async fn ask(rest: &Rest) -> Result<GatewayInfo, CredentialsRefused> {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match rest.gateway(Instant::now() + ASK).await {
+            Ok(info) => return Ok(info),
+            Err(RestError::CredentialsRefused) => return Err(CredentialsRefused),
+            Err(error) => {
+                let wait = match error {
+                    RestError::RateLimited { retry_after } => retry_after.max(pause),
+                    _ => pause.mul_f64(0.5 + 0.5 * fastrand::f64()),
+                };
+                warn!(%error, ?wait, "Discord does not say where its gateway is; asking again");
+                tokio::time::sleep(wait).await;
+                pause = (pause * 2).min(PAUSE);
+            }
+        }
+    }
+}
+
+/// Shows how the gateway connection stands, in health and metrics, for as long as it is polled.
+pub(super) async fn report(hub: Arc<Hub>, health: Health) {
+    let mut changes = hub.changes();
+    let mut shown = None;
+    loop {
+        changes.mark_unchanged();
+        let state = hub.upstream();
+        if shown != Some(state) {
+            shown = Some(state);
+            info!(state = state.as_str_name(), "gateway");
+            for each in STATES {
+                let value = if each == state { 1.0 } else { 0.0 };
+                metrics::gauge!("parlor_gateway_state", "state" => each.as_str_name()).set(value);
+            }
+            health.gateway_up(state == UpstreamState::Live).await;
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+const STATES: [UpstreamState; 5] = [
+    UpstreamState::Live,
+    UpstreamState::Resuming,
+    UpstreamState::Reconciling,
+    UpstreamState::Stale,
+    UpstreamState::Failed,
+];

@@ -1,0 +1,172 @@
+//! A connection that does not stay silent.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+/// An IO that ends with [`io::ErrorKind::TimedOut`] where nothing is heard after it opened, or nothing moves in either
+/// direction for too long. A peer that answers HTTP/2 pings is not silent; one that does not is found by those.
+#[derive(Debug)]
+pub(super) struct Guarded<IO> {
+    io: IO,
+    idle: Duration,
+    heard: bool,
+    deadline: Pin<Box<Sleep>>,
+    // Moving the deadline costs a walk through the timer wheel; most bytes come soon after others.
+    last_moved: Instant,
+}
+
+impl<IO> Guarded<IO> {
+    pub(super) fn new(io: IO, first_byte: Duration, idle: Duration) -> Self {
+        Self { io, idle, heard: false, deadline: Box::pin(sleep(first_byte)), last_moved: Instant::now() }
+    }
+
+    fn moved(&mut self) {
+        self.last_moved = Instant::now();
+    }
+
+    /// An error once the time is over.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        while self.deadline.as_mut().poll(context).is_ready() {
+            let next = self.last_moved + self.idle;
+            if !self.heard || next <= Instant::now() {
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer is silent"));
+            }
+            self.deadline.as_mut().reset(next);
+        }
+        Poll::Pending
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.io).poll_read(context, buffer) {
+            Poll::Pending => this.poll_silence(context).map(Err),
+            Poll::Ready(result) => {
+                if buffer.filled().len() > before {
+                    this.heard = true;
+                    this.moved();
+                }
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Guarded<IO> {
+    /// What a write came to: progress moves the deadline, waiting is bounded by it.
+    fn written(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match poll {
+            Poll::Pending => self.poll_silence(context).map(Err),
+            Poll::Ready(result) => {
+                if result.as_ref().is_ok_and(|count| *count > 0) {
+                    self.moved();
+                }
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.written(context, poll)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.io).poll_write_vectored(context, slices);
+        this.written(context, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(300);
+
+    async fn silence_after(io: &mut (impl AsyncRead + Unpin)) -> Duration {
+        let start = Instant::now();
+        let mut byte = [0];
+        let error = io.read(&mut byte).await.expect_err("nothing was sent");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        start.elapsed()
+    }
+
+    /// The timer wheel counts whole milliseconds.
+    fn about(time: Duration) -> std::ops::RangeInclusive<Duration> {
+        time..=time + Duration::from_millis(2)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_speaks_is_closed() {
+        let (_peer, io) = duplex(64);
+        let mut io = Guarded::new(io, FIRST, IDLE);
+        assert!(about(FIRST).contains(&silence_after(&mut io).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_to_a_silent_peer_does_not_count() {
+        let (_peer, io) = duplex(64);
+        let mut io = Guarded::new(io, FIRST, IDLE);
+        io.write_all(b"settings").await.expect("there is room");
+        assert!(about(FIRST).contains(&silence_after(&mut io).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_in_either_direction_keep_a_connection() {
+        let (mut peer, io) = duplex(64);
+        let mut io = Guarded::new(io, FIRST, IDLE);
+        for _ in 0..3 {
+            peer.write_all(b"x").await.expect("there is room");
+            io.read_exact(&mut [0]).await.expect("a byte");
+            tokio::time::advance(IDLE / 2).await;
+            io.write_all(b"y").await.expect("there is room");
+            tokio::time::advance(IDLE * 3 / 4).await;
+        }
+        let rest = silence_after(&mut io).await;
+        assert!(about(IDLE / 4).contains(&rest), "{rest:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_nothing_is_closed() {
+        let (mut peer, io) = duplex(8);
+        let mut io = Guarded::new(io, FIRST, IDLE);
+        peer.write_all(b"x").await.expect("there is room");
+        io.read_exact(&mut [0]).await.expect("a byte");
+        let error = io.write_all(&[0; 64]).await.expect_err("nobody reads");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,0 +1,42 @@
+//! The layers around the routes, outermost first, each with its one sentence of why.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{Request, Response};
+use tonic::{body::Body, service::Routes};
+use tonic_web::GrpcWebLayer;
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+
+use super::{admission::AdmissionLayer, cors::CorsLayer, panics::PanicLayer};
+use crate::{
+    auth::{AuthLayer, Authenticator},
+    config::{AllowedOrigins, LimitsConfig},
+    telemetry::GrpcMetricsLayer,
+};
+
+/// The routes with everything around them; give it to [`tonic::transport::Server::serve_with_incoming_shutdown`].
+pub type EdgeService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// Puts the layers around the routes. Call it once: the service's clones share the limits.
+pub fn service(
+    routes: Routes,
+    authenticator: Arc<Authenticator>,
+    origins: AllowedOrigins,
+    limits: &LimitsConfig,
+    metrics: GrpcMetricsLayer,
+) -> EdgeService {
+    let layers = ServiceBuilder::new()
+        // A page's preflight carries no token and speaks no gRPC, so it is answered first.
+        .layer(CorsLayer::new(origins))
+        // From here on every call is plain gRPC, whatever a browser sent.
+        .layer(GrpcWebLayer::new())
+        // Counts what is refused below it too.
+        .layer(metrics)
+        // Also catches what the layers below it get wrong.
+        .layer(PanicLayer)
+        // Before the token is looked at: verifying one costs more than refusing.
+        .layer(AdmissionLayer::new(limits.active_calls))
+        // Nothing below it is reached without a principal, except health and reflection.
+        .layer(AuthLayer::new(authenticator));
+    BoxCloneSyncService::new(layers.service(routes.prepare()))
+}

@@ -1,0 +1,453 @@
+//! Subscriptions against the hub, on hand-made and random histories, without a clock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use parlor_gateway::{
+    Directory, GuildId, GuildSnapshot, Loss, RoomFacts, RoomId, RoomKind, ShardIndex, Update, UserId, VoiceFlags,
+    VoiceSessionId, VoiceState,
+};
+use parlor_proto::v1::{
+    self, UpstreamState, VoiceEventKind, reset::Reason, subscribe_voice_events_response::Body, voice_event::Kind,
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::auth::GuildGrant;
+
+const SHARD: ShardIndex = ShardIndex(0);
+const WALL: SystemTime = UNIX_EPOCH;
+
+fn guild_id(number: u64) -> GuildId {
+    GuildId::new(100_000_000_000_000_000 + number)
+}
+
+/// Room 1 of guild 3 is `room_id(31)`.
+fn room_id(number: u64) -> RoomId {
+    RoomId::new(200_000_000_000_000_000 + number)
+}
+
+fn voice(guild: u64, user: u64, room: Option<u64>) -> Update {
+    Update::Voice(VoiceState {
+        guild: guild_id(guild),
+        user: UserId::new(300_000_000_000_000_000 + user),
+        room: room.map(|room| room_id(guild * 10 + room)),
+        session: VoiceSessionId("s".to_owned()),
+        flags: VoiceFlags::default(),
+        profile: None,
+    })
+}
+
+fn snapshot(guild: u64) -> Update {
+    let rooms = (1..=3).map(|room| RoomFacts {
+        room: room_id(guild * 10 + room),
+        guild: guild_id(guild),
+        name: format!("room {room}"),
+        kind: RoomKind::Voice,
+        category: None,
+        user_limit: 0,
+        bitrate: 64_000,
+    });
+    Update::Guild(GuildSnapshot {
+        guild: guild_id(guild),
+        name: format!("guild {guild}"),
+        rooms: rooms.collect(),
+        voice_states: Vec::new(),
+    })
+}
+
+/// A hub with two guilds of three rooms each, whose log keeps the newest so many entries.
+struct Stage {
+    hub: Hub,
+    now: Instant,
+}
+
+impl Stage {
+    fn new(entries: usize) -> Self {
+        let retention = Retention { age: Duration::ZERO, entries, bytes: usize::MAX };
+        let log = Log::new(Epoch::new([7; 16]), CursorKey::new(&[1; 32]), retention);
+        let stage = Self { hub: Hub::new(State::new(Directory::new(1), log)), now: Instant::now() };
+        let guilds = vec![guild_id(1), guild_id(2)];
+        stage.apply(Update::SessionStarted { shard: SHARD, self_user: UserId::new(1), guilds });
+        stage.apply(snapshot(1));
+        stage.apply(snapshot(2));
+        stage
+    }
+
+    fn apply(&self, update: Update) {
+        self.hub.apply(update, WALL, self.now);
+    }
+
+    fn open(&self, order: Order) -> Client {
+        Client::new(self.hub.subscribe(order, WALL, self.now).expect("opens"))
+    }
+
+    fn head(&self) -> u64 {
+        self.hub.with_state(|state| state.log.head().0)
+    }
+}
+
+fn order(start: Start) -> Order {
+    let filter = Filter::new(GuildGrant::All, BTreeSet::new(), BTreeSet::new(), []);
+    Order { filter, start, gap_policy: GapPolicy::Reset, heartbeat: Duration::from_secs(15) }
+}
+
+fn after(cursor: &str) -> Start {
+    Start::Cursor { cursor: cursor.to_owned(), filter_id: None }
+}
+
+/// Who is in which room, as a client knows it.
+type Picture = (BTreeSet<String>, BTreeMap<(String, String), String>);
+
+/// A client: it folds what it is sent and checks the promises of the stream on the way.
+struct Client {
+    subscription: Subscription,
+    picture: Picture,
+    position: Option<u64>,
+    cursor: String,
+    seen: Vec<u64>,
+    frames: Vec<&'static str>,
+}
+
+impl Client {
+    fn new(subscription: Subscription) -> Self {
+        let picture = Picture::default();
+        Self { subscription, picture, position: None, cursor: String::new(), seen: Vec::new(), frames: Vec::new() }
+    }
+
+    /// A client that comes back with what it holds.
+    fn resumed(mut self, stage: &Stage) -> Self {
+        self.subscription = stage.hub.subscribe(order(after(&self.cursor)), WALL, stage.now).expect("opens");
+        self.frames.clear();
+        self
+    }
+
+    /// Reads until there is nothing to read.
+    fn drain(&mut self, stage: &Stage) {
+        while self.read(stage, stage.now) {}
+    }
+
+    /// Reads one frame, if there is one.
+    fn read(&mut self, stage: &Stage, now: Instant) -> bool {
+        for _ in 0..10 {
+            if let Some(frame) = self.subscription.ready() {
+                self.take(frame.decode());
+                return true;
+            }
+            stage.hub.with_state(|state| self.subscription.advance(state, 1.0, WALL, now)).expect("no gap policy");
+        }
+        false
+    }
+
+    fn take(&mut self, frame: v1::SubscribeVoiceEventsResponse) {
+        let (sequence, prev) = (frame.sequence, frame.prev_sequence);
+        let is_entry = matches!(frame.body, Some(Body::Event(_) | Body::Discontinuity(_)));
+        if frame.cursor.is_empty() {
+            assert_eq!((sequence, prev), (0, 0), "only a frame with a cursor marks a position");
+        } else {
+            match self.position {
+                Some(position) if !matches!(frame.body, Some(Body::SnapshotEnd(_))) => {
+                    assert_eq!(prev, position, "the chain is whole");
+                }
+                _ => assert!(prev == sequence || is_entry || sequence == 0 || self.position.is_none()),
+            }
+            self.position = Some(sequence);
+            self.cursor = frame.cursor.clone();
+        }
+        if is_entry {
+            assert!(self.seen.last().is_none_or(|last| *last < sequence), "sequences rise");
+            self.seen.push(sequence);
+        }
+        let name = match frame.body.expect("a body") {
+            Body::Hello(_) => "hello",
+            Body::SnapshotBegin(_) => {
+                self.picture = Picture::default();
+                "begin"
+            }
+            Body::SnapshotItems(items) => {
+                let live = items.rooms.into_iter().filter(|room| room.state() == v1::room::State::Active);
+                self.picture.0.extend(live.map(|room| room.room_id));
+                items.participants.into_iter().for_each(|participant| self.put(participant));
+                "items"
+            }
+            Body::SnapshotEnd(end) => {
+                assert_eq!(end.digest, digest_of(&self.picture), "the snapshot is what its digest says");
+                "end"
+            }
+            Body::Event(event) => {
+                self.fold(event.kind.expect("a kind"));
+                "event"
+            }
+            Body::Discontinuity(_) => "discontinuity",
+            Body::Bookmark(_) => "bookmark",
+            Body::Reset(_) => "reset",
+            Body::Draining(_) => "draining",
+        };
+        self.frames.push(name);
+    }
+
+    fn put(&mut self, participant: v1::Participant) {
+        self.picture.1.insert((participant.guild_id, participant.user_id), participant.room_id);
+    }
+
+    fn fold(&mut self, kind: Kind) {
+        match kind {
+            Kind::RoomCreated(v1::RoomCreated { room }) | Kind::RoomUpdated(v1::RoomUpdated { room }) => {
+                self.picture.0.insert(room.expect("a room").room_id);
+            }
+            Kind::RoomEnded(v1::RoomEnded { room, .. }) => {
+                self.picture.0.remove(&room.expect("a room").room_id);
+            }
+            Kind::ParticipantJoined(v1::ParticipantJoined { participant })
+            | Kind::ParticipantMoved(v1::ParticipantMoved { participant, .. })
+            | Kind::ParticipantUpdated(v1::ParticipantUpdated { participant }) => {
+                self.put(participant.expect("a participant"));
+            }
+            Kind::ParticipantLeft(v1::ParticipantLeft { participant }) => {
+                let participant = participant.expect("a participant");
+                self.picture.1.remove(&(participant.guild_id, participant.user_id));
+            }
+        }
+    }
+}
+
+fn digest_of(picture: &Picture) -> String {
+    let mut digest = Digest::default();
+    picture.0.iter().for_each(|room| digest.room(room.parse().expect("a room id")));
+    for ((_, user), room) in &picture.1 {
+        digest.participant(room.parse().expect("a room id"), user.parse().expect("a user id"));
+    }
+    digest.to_string()
+}
+
+/// What a client would see who subscribed only now.
+fn truth(stage: &Stage) -> Picture {
+    let mut client = stage.open(order(Start::Snapshot));
+    client.drain(stage);
+    client.picture
+}
+
+#[test]
+fn a_stream_is_hello_snapshot_and_what_comes_after() {
+    let stage = Stage::new(1_000);
+    stage.apply(voice(1, 1, Some(1)));
+    let mut client = stage.open(order(Start::Snapshot));
+    client.drain(&stage);
+    assert_eq!(client.frames, ["hello", "begin", "items", "items", "end"]);
+    stage.apply(voice(1, 1, Some(2)));
+    stage.apply(voice(2, 5, Some(3)));
+    client.drain(&stage);
+    assert_eq!(client.frames[5..], ["event", "event"]);
+    assert_eq!(client.picture, truth(&stage));
+    assert_eq!(client.position, Some(stage.head()));
+}
+
+#[test]
+fn events_that_pour_in_during_a_snapshot_come_after_it() {
+    let stage = Stage::new(1_000);
+    let mut client = stage.open(order(Start::Snapshot));
+    let mut user = 0;
+    while !client.frames.contains(&"end") {
+        assert!(client.read(&stage, stage.now));
+        user += 1;
+        stage.apply(voice(1 + user % 2, user, Some(1)));
+    }
+    client.drain(&stage);
+    assert_eq!(client.picture, truth(&stage));
+}
+
+#[test]
+fn every_retained_cursor_continues_and_every_other_is_a_reset() {
+    let stage = Stage::new(5);
+    let mut cursors = vec![stage.hub.with_state(|state| state.log.cursor(Sequence(0)))];
+    let mut all = stage.open(order(Start::Latest));
+    all.drain(&stage);
+    for user in 0..10 {
+        stage.apply(voice(1, user, Some(1)));
+        all.drain(&stage);
+        cursors.push(all.cursor.clone());
+    }
+    let (oldest, head) = stage.hub.with_state(|state| (state.log.oldest().0, state.log.head().0));
+    for cursor in &cursors {
+        let mut client = stage.open(order(after(cursor)));
+        let sequence = stage.hub.with_state(|state| state.log.key().open(cursor)).expect("ours").sequence.0;
+        client.drain(&stage);
+        if sequence + 1 >= oldest {
+            assert_eq!(client.seen, (sequence + 1..=head).collect::<Vec<_>>(), "after {sequence}");
+            assert!(!client.frames.contains(&"reset"));
+        } else {
+            assert_eq!(client.frames[..3], ["hello", "reset", "begin"], "after {sequence}");
+            assert_eq!(client.picture, truth(&stage));
+        }
+    }
+}
+
+fn reset_of(stage: &Stage, order: Order) -> Option<Reason> {
+    let mut subscription = stage.hub.subscribe(order, WALL, stage.now).expect("opens");
+    std::iter::from_fn(|| subscription.ready()).find_map(|frame| match frame.decode().body {
+        Some(Body::Reset(reset)) => Some(reset.reason()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_cursor_of_another_log_or_of_the_future_or_of_another_filter_is_a_reset() {
+    let stage = Stage::new(100);
+    let seal = |epoch, sequence| {
+        let position = Position { epoch: Epoch::new([epoch; 16]), sequence: Sequence(sequence) };
+        CursorKey::new(&[1; 32]).seal(position)
+    };
+    let reset = |cursor: String| reset_of(&stage, order(after(&cursor)));
+    assert_eq!(reset(seal(7, stage.head())), None);
+    assert_eq!(reset(seal(8, 1)), Some(Reason::EpochChanged));
+    assert_eq!(reset(seal(7, stage.head() + 1)), Some(Reason::CursorAhead));
+
+    let with_filter = |filter_id: &str| {
+        let cursor = seal(7, stage.head());
+        reset_of(&stage, order(Start::Cursor { cursor, filter_id: Some(filter_id.to_owned()) }))
+    };
+    assert_eq!(with_filter(&order(Start::Latest).filter.id()), None);
+    assert_eq!(with_filter("another"), Some(Reason::FilterChanged));
+}
+
+#[test]
+fn who_asks_for_an_end_instead_of_a_reset_gets_one() {
+    let stage = Stage::new(1);
+    let old = stage.hub.with_state(|state| state.log.cursor(Sequence(1)));
+    let refused = stage.hub.subscribe(Order { gap_policy: GapPolicy::Fail, ..order(after(&old)) }, WALL, stage.now);
+    assert!(matches!(refused, Err(OpenError::Gap(_))));
+    let forged = stage.hub.subscribe(order(after("AAAA")), WALL, stage.now);
+    assert!(matches!(forged, Err(OpenError::CursorInvalid)));
+}
+
+#[test]
+fn a_reader_that_the_log_has_overtaken_starts_over() {
+    let stage = Stage::new(3);
+    let mut client = stage.open(order(Start::Snapshot));
+    client.drain(&stage);
+    for user in 0..50 {
+        stage.apply(voice(1, user, Some(1)));
+    }
+    client.drain(&stage);
+    assert_eq!(client.frames[5..8], ["reset", "begin", "items"]);
+    assert_eq!(client.picture, truth(&stage));
+}
+
+#[test]
+fn a_quiet_stream_gets_bookmarks_that_cover_what_it_did_not_want() {
+    let stage = Stage::new(1_000);
+    let only_two = Filter::new(GuildGrant::All, [guild_id(2)].into(), BTreeSet::new(), []);
+    let mut client = stage.open(Order { filter: only_two, ..order(Start::Snapshot) });
+    client.drain(&stage);
+    let before = client.position.expect("a position");
+    stage.apply(voice(1, 1, Some(1)));
+    client.drain(&stage);
+    assert_eq!(client.position, Some(before), "nothing to say yet");
+    let later = stage.now + Duration::from_secs(15);
+    assert!(client.read(&stage, later));
+    assert_eq!(client.frames.last(), Some(&"bookmark"));
+    assert_eq!(client.position, Some(stage.head()));
+    assert!(!client.read(&stage, later), "one is enough");
+}
+
+#[test]
+fn a_change_of_our_own_connection_is_told_at_once() {
+    let stage = Stage::new(1_000);
+    let mut client = stage.open(order(Start::Latest));
+    client.drain(&stage);
+    stage.apply(Update::ConnectionLost { shard: SHARD, loss: Loss::SessionKept, last_heard: WALL });
+    assert_eq!(stage.hub.upstream(), UpstreamState::Resuming);
+    client.drain(&stage);
+    assert_eq!(client.frames.last(), Some(&"bookmark"));
+}
+
+#[test]
+fn a_filter_on_rooms_follows_people_in_and_out() {
+    let stage = Stage::new(1_000);
+    let rooms = [room_id(11)].into();
+    let filter = Filter::new(GuildGrant::All, BTreeSet::new(), rooms, [VoiceEventKind::ParticipantMoved]);
+    let mut client = stage.open(Order { filter, ..order(Start::Snapshot) });
+    client.drain(&stage);
+    assert_eq!(client.picture.0.len(), 1);
+    stage.apply(voice(1, 1, Some(1)));
+    stage.apply(voice(1, 1, Some(2)));
+    stage.apply(voice(1, 1, Some(3)));
+    stage.apply(voice(1, 1, Some(1)));
+    client.drain(&stage);
+    let moves = client.frames.iter().filter(|frame| **frame == "event").count();
+    assert_eq!(moves, 2, "out of the room and back in; not the join, not the move between others");
+}
+
+#[test]
+fn draining_repeats_the_position_that_the_client_holds() {
+    let stage = Stage::new(1_000);
+    let mut client = stage.open(order(Start::Snapshot));
+    assert!(client.read(&stage, stage.now));
+    let early = stage.hub.with_state(|state| client.subscription.draining(state, Duration::from_secs(1))).decode();
+    assert_eq!(early.cursor, "", "no cursor before the snapshot is whole");
+    client.drain(&stage);
+    stage.apply(voice(1, 1, Some(1)));
+    let late = stage.hub.with_state(|state| client.subscription.draining(state, Duration::from_secs(1))).decode();
+    assert_eq!(Some(late.sequence), client.position);
+    assert_eq!(late.cursor, client.cursor);
+}
+
+/// What happens in a random history.
+#[derive(Clone, Debug)]
+enum Step {
+    Voice { guild: u64, user: u64, room: Option<u64> },
+    Lost,
+    /// The client reads at most so many frames.
+    Read(usize),
+    /// The client's connection breaks, and it comes back with its cursor.
+    Reconnect,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// However slowly it reads and however often it has to come back: a client that has read everything holds the truth,
+    /// saw nothing twice and missed nothing unsaid.
+    #[test]
+    fn every_client_ends_at_the_truth(
+        entries in 1..40_usize,
+        steps in proptest::collection::vec(
+            prop_oneof![
+                8 => (1..=2_u64, 0..6_u64, proptest::option::of(1..=3_u64))
+                    .prop_map(|(guild, user, room)| Step::Voice { guild, user, room }),
+                1 => Just(Step::Lost),
+                4 => (0..6_usize).prop_map(Step::Read),
+                1 => Just(Step::Reconnect),
+            ],
+            1..120,
+        ),
+    ) {
+        let stage = Stage::new(entries);
+        let mut client = stage.open(order(Start::Snapshot));
+        for step in steps {
+            match step {
+                Step::Voice { guild, user, room } => stage.apply(voice(guild, user, room)),
+                Step::Lost => {
+                    let lost = Update::ConnectionLost { shard: SHARD, loss: Loss::SessionLost, last_heard: WALL };
+                    stage.apply(lost);
+                    let guilds = vec![guild_id(1), guild_id(2)];
+                    stage.apply(Update::SessionStarted { shard: SHARD, self_user: UserId::new(1), guilds });
+                    stage.apply(snapshot(1));
+                    stage.apply(snapshot(2));
+                }
+                Step::Read(frames) => {
+                    for _ in 0..frames {
+                        client.read(&stage, stage.now);
+                    }
+                }
+                Step::Reconnect if !client.cursor.is_empty() => client = client.resumed(&stage),
+                Step::Reconnect => client = stage.open(order(Start::Snapshot)),
+            }
+        }
+        client.drain(&stage);
+        prop_assert_eq!(&client.picture, &truth(&stage));
+        prop_assert_eq!(client.position, Some(stage.head()));
+    }
+}

@@ -1,0 +1,85 @@
+//! How many streams there are, of whom.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use crate::{auth::Subject, status::{Failure, Reason}};
+
+/// Counts open streams against two limits.
+#[derive(Clone, Debug)]
+pub struct StreamLimits {
+    open: Arc<Mutex<Open>>,
+    total: usize,
+    per_subject: usize,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_subject: HashMap<String, usize>,
+}
+
+impl StreamLimits {
+    /// So many streams in all, and so many of one subject.
+    pub fn new(total: usize, per_subject: usize) -> Self {
+        Self { open: Arc::default(), total, per_subject }
+    }
+
+    /// Counts one more stream, for as long as the answer lives.
+    pub(super) fn enter(&self, subject: &Subject) -> Result<Seat, Failure> {
+        let mut open = self.open.lock().expect("nothing panics while it holds this lock");
+        let mine = open.by_subject.get(subject.as_str()).copied().unwrap_or(0);
+        if open.total >= self.total || mine >= self.per_subject {
+            let message = format!(
+                "{mine} streams of this subject and {} in all are open: close one, or watch several guilds over one stream",
+                open.total
+            );
+            return Err(Failure::new(Reason::TooManyStreams, message).retry_after(std::time::Duration::from_secs(5)));
+        }
+        open.total += 1;
+        *open.by_subject.entry(subject.as_str().to_owned()).or_default() += 1;
+        metrics::gauge!("parlor_streams").set(open.total as f64);
+        Ok(Seat { open: Arc::clone(&self.open), subject: subject.as_str().to_owned() })
+    }
+}
+
+/// The place of one open stream.
+#[derive(Debug)]
+pub(super) struct Seat {
+    open: Arc<Mutex<Open>>,
+    subject: String,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().expect("nothing panics while it holds this lock");
+        open.total -= 1;
+        if let Some(mine) = open.by_subject.get_mut(&self.subject) {
+            *mine -= 1;
+            if *mine == 0 {
+                open.by_subject.remove(&self.subject);
+            }
+        }
+        metrics::gauge!("parlor_streams").set(open.total as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_is_free_again_when_its_stream_is_gone() {
+        let limits = StreamLimits::new(3, 2);
+        let [ann, bob] = ["ann", "bob"].map(|name| Subject::new(name).expect("a subject"));
+        let first = limits.enter(&ann).expect("room");
+        let _second = limits.enter(&ann).expect("room");
+        assert_eq!(limits.enter(&ann).expect_err("two are hers").reason(), Reason::TooManyStreams);
+        let _third = limits.enter(&bob).expect("room");
+        assert!(limits.enter(&bob).is_err(), "three are all");
+        drop(first);
+        let _fourth = limits.enter(&ann).expect("room again");
+    }
+}

@@ -1,0 +1,72 @@
+//! The metrics' names. Labels never hold ids of guilds, rooms, users or subjects.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Calls that began, by `grpc_type`, `grpc_service`, `grpc_method`.
+pub const GRPC_STARTED: &str = "grpc_server_started_total";
+/// Calls that ended, by `grpc_type`, `grpc_service`, `grpc_method`, `grpc_code`.
+pub const GRPC_HANDLED: &str = "grpc_server_handled_total";
+/// How long calls took, streams to their end, by `rpc_method`, `rpc_status_code`; in seconds.
+pub const RPC_DURATION: &str = "rpc_server_call_duration_seconds";
+/// Open connections.
+pub const CONNECTIONS: &str = "parlor_connections";
+/// Connections that were not served, by `reason` (`total`, `address`, `tls`).
+pub const CONNECTIONS_REFUSED: &str = "parlor_connections_refused_total";
+/// Calls that ended in a panic.
+pub const PANICS: &str = "parlor_panics_total";
+/// Calls that were refused by a limit, by `rule`.
+pub const RATE_LIMITED: &str = "parlor_ratelimited_total";
+/// How old the token issuer's keys are, in seconds.
+pub const JWKS_AGE_SECONDS: &str = "parlor_jwks_age_seconds";
+/// The newest sequence of the event log.
+pub const LOG_HEAD: &str = "parlor_log_head";
+/// The oldest sequence of the event log that is kept.
+pub const LOG_OLDEST: &str = "parlor_log_oldest";
+/// Open event streams.
+pub const STREAMS: &str = "parlor_streams";
+/// How many entries streams were behind when they read, as a histogram.
+pub const STREAM_LAG_ENTRIES: &str = "parlor_stream_lag_entries";
+/// Streams that could not continue from where they were, by `reason`.
+pub const RESETS: &str = "parlor_resets_total";
+/// Times that Discord's session could not be resumed, by `reason`.
+pub const DISCONTINUITIES: &str = "parlor_discontinuity_total";
+/// Discord's gateway: 0 stale, 1 resuming, 2 reconciling, 3 live, -1 failed.
+pub const GATEWAY_STATE: &str = "parlor_gateway_state";
+/// Connections to Discord's gateway that ended, by close `code`.
+pub const GATEWAY_RECONNECTS: &str = "parlor_gateway_reconnects_total";
+/// Identifies that Discord still allows today.
+pub const IDENTIFY_REMAINING: &str = "parlor_identify_remaining";
+/// From Discord's event to ours, in seconds.
+pub const UPSTREAM_LAG_SECONDS: &str = "parlor_upstream_lag_seconds";
+/// Requests to Discord, by `route` and `status`.
+pub const DISCORD_REQUESTS: &str = "parlor_discord_requests_total";
+/// Answers of the last ten minutes that count towards Discord's ban.
+pub const DISCORD_INVALID_REQUESTS: &str = "parlor_discord_invalid_requests_10m";
+
+/// The buckets of [`RPC_DURATION`], in seconds (OpenTelemetry semantic conventions, `rpc.server.call.duration`).
+pub const RPC_DURATION_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Tells the recorder what each name means.
+pub(super) fn describe() {
+    describe_counter!(GRPC_STARTED, "gRPC calls that began");
+    describe_counter!(GRPC_HANDLED, "gRPC calls that ended, by code");
+    describe_histogram!(RPC_DURATION, Unit::Seconds, "How long gRPC calls took, streams to their end");
+    describe_gauge!(CONNECTIONS, "Open connections");
+    describe_counter!(CONNECTIONS_REFUSED, "Connections that were not served");
+    describe_counter!(PANICS, "Calls that ended in a panic");
+    describe_counter!(RATE_LIMITED, "Calls refused by a limit");
+    describe_gauge!(JWKS_AGE_SECONDS, Unit::Seconds, "Age of the token issuer's keys");
+    describe_gauge!(LOG_HEAD, "Newest sequence of the event log");
+    describe_gauge!(LOG_OLDEST, "Oldest sequence of the event log that is kept");
+    describe_gauge!(STREAMS, "Open event streams");
+    describe_histogram!(STREAM_LAG_ENTRIES, "Entries that a stream was behind when it read");
+    describe_counter!(RESETS, "Streams that could not continue from where they were");
+    describe_counter!(DISCONTINUITIES, "Times that Discord's session could not be resumed");
+    describe_gauge!(GATEWAY_STATE, "Discord's gateway: 0 stale, 1 resuming, 2 reconciling, 3 live, -1 failed");
+    describe_counter!(GATEWAY_RECONNECTS, "Connections to Discord's gateway that ended, by close code");
+    describe_gauge!(IDENTIFY_REMAINING, "Identifies that Discord still allows today");
+    describe_histogram!(UPSTREAM_LAG_SECONDS, Unit::Seconds, "From Discord's event to ours");
+    describe_counter!(DISCORD_REQUESTS, "Requests to Discord, by route and status");
+    describe_gauge!(DISCORD_INVALID_REQUESTS, "Answers of the last ten minutes that count towards Discord's ban");
+}
