@@ -1,1 +1,47 @@
-//! Placeholder.
+//! The whole of Parlor in one test: an emulated Discord, the server against it, and real clients around both.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use parlor_e2e::House;
+//!
+//! let house = House::start().await;
+//! let mut watcher = house.watch().await;
+//! house.emulator.user("ann").joins(discord_emulator::LOBBY);
+//! watcher.until_it_sees_the_truth(&house).await;
+//! # }
+//! ```
+//!
+//! Every wait is for something, and bounded by [`PATIENCE`].
+
+mod house;
+mod process;
+mod tokens;
+mod watcher;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use self::{
+    house::{House, Setup},
+    process::{Process, grpcurl},
+    tokens::{Issuer, Token, seconds_now},
+    watcher::{Watcher, check_promises},
+};
+
+/// How long a test waits for what has to happen. Long, because a loaded machine is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The repository.
+pub fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Waits for something, within [`PATIENCE`].
+///
+/// # Panics
+/// It does not happen.
+pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, event).await {
+        Ok(happened) => happened,
+        Err(_) => panic!("{what} did not happen within {PATIENCE:?}"),
+    }
+}

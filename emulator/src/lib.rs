@@ -20,6 +20,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
 
 mod config;
+mod control;
 mod discord;
 mod faults;
 mod gateway;

@@ -61,11 +61,11 @@ impl Exit {
 }
 
 async fn run(cli: Cli) -> Result<(), Exit> {
-    match cli.command {
+    match &cli.command {
         Command::Serve => serve(&cli).await,
         #[cfg(feature = "dev")]
-        Command::Dev { emulator_listen } => dev(&cli, emulator_listen).await,
-        Command::Config { command } => config(&cli, &command),
+        Command::Dev { emulator_listen } => dev(&cli, *emulator_listen).await,
+        Command::Config { command } => config(&cli, command),
     }
 }
 

@@ -167,11 +167,11 @@ pub(super) fn put_overwrite(
     let action = match overwrites.iter_mut().find(|old| old.target == target) {
         Some(old) => {
             *old = new;
-            AuditAction::OverwriteUpdate
+            AuditAction::OverwriteUpdate(target)
         }
         None => {
             overwrites.push(new);
-            AuditAction::OverwriteCreate
+            AuditAction::OverwriteCreate(target)
         }
     };
     let guild_id = guild.id;
@@ -188,17 +188,14 @@ pub(super) fn delete_overwrite(
 ) -> Handled {
     let (guild, channel) = channel_with(around.world, caller, id, Permissions::MANAGE_ROLES)?;
     let mut overwrites = channel.overwrites.clone();
-    let before = overwrites.len();
-    overwrites.retain(|overwrite| match overwrite.target {
-        OverwriteTarget::Role(role) => role.get() != target,
-        OverwriteTarget::Member(user) => user.get() != target,
+    let index = overwrites.iter().position(|overwrite| match overwrite.target {
+        OverwriteTarget::Role(role) => role.get() == target,
+        OverwriteTarget::Member(user) => user.get() == target,
     });
-    if overwrites.len() == before {
-        return Err(ApiError::UnknownOverwrite.into());
-    }
+    let gone = overwrites.remove(index.ok_or(ApiError::UnknownOverwrite)?);
     let guild_id = guild.id;
     around.world.edit_channel(id, ChannelEdit { overwrites: Some(overwrites), ..ChannelEdit::default() })?;
-    audit(around, guild_id, caller, AuditAction::OverwriteDelete, id);
+    audit(around, guild_id, caller, AuditAction::OverwriteDelete(gone.target), id);
     Ok(Reply::NoContent)
 }
 

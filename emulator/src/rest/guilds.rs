@@ -102,8 +102,7 @@ pub(super) fn edit_member(
     }
     if let Some(destination) = destination {
         around.world.move_member(guild_id, user, destination).map_err(voice_refusal)?;
-        let action =
-            if destination.is_some() { AuditAction::MemberMove } else { AuditAction::MemberDisconnect };
+        let action = destination.map_or(AuditAction::MemberDisconnect, AuditAction::MemberMove);
         audit(around, guild_id, caller, action, None);
     }
     member(guild_id, user, caller, around)

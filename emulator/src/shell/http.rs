@@ -9,12 +9,14 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::net::TcpListener;
 
 use super::compress::Compressor;
 use super::door::{Cut, Door};
 use super::{Shared, socket};
+use crate::control::{self, ControlAnswer, ControlRequest};
 use crate::discord::Handshake;
 use crate::rest::{Answer, Request};
 use crate::text::query_value;
@@ -24,6 +26,8 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let router = Router::new()
         .route("/", get(gateway))
         .route("/api/{*rest}", any(rest))
+        .route("/control", any(control))
+        .route("/control/{*rest}", any(control))
         .fallback(not_found)
         .with_state(shared.clone());
     let stop = shared.stop.clone();
@@ -88,6 +92,27 @@ async fn rest(
         Answer::HangUp => {
             cut.now();
             StatusCode::BAD_GATEWAY.into_response()
+        }
+    }
+}
+
+/// A person with curl.
+async fn control(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, body: Bytes) -> Response {
+    let addr = shared.addr.to_string();
+    let request = ControlRequest {
+        method: &method,
+        path: uri.path(),
+        query: uri.query().unwrap_or(""),
+        body: &body,
+        addr: &addr,
+    };
+    match shared.with(|discord, now| control::answer(discord, &request, now)) {
+        ControlAnswer::Text(text) => text.into_response(),
+        ControlAnswer::Json(value) => ([(CONTENT_TYPE, "application/json")], format!("{value:#}\n")).into_response(),
+        ControlAnswer::Refused(error) => {
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+            let body = serde_json::json!({"error": error.to_string()});
+            (status, [(CONTENT_TYPE, "application/json")], format!("{body:#}\n")).into_response()
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::World;
 use super::event::EventKind;
-use super::id::{AuditEntryId, GuildId, UserId};
+use super::id::{AuditEntryId, ChannelId, GuildId, UserId};
+use super::permissions::OverwriteTarget;
 use super::wire;
 
 /// One entry of a guild's audit log.
@@ -32,15 +33,15 @@ pub enum AuditAction {
     /// 12.
     ChannelDelete,
     /// 13.
-    OverwriteCreate,
+    OverwriteCreate(OverwriteTarget),
     /// 14.
-    OverwriteUpdate,
+    OverwriteUpdate(OverwriteTarget),
     /// 15.
-    OverwriteDelete,
+    OverwriteDelete(OverwriteTarget),
     /// 24.
     MemberUpdate,
-    /// 26.
-    MemberMove,
+    /// 26, with where to.
+    MemberMove(ChannelId),
     /// 27.
     MemberDisconnect,
     /// 192.
@@ -56,11 +57,11 @@ impl AuditAction {
             Self::ChannelCreate => 10,
             Self::ChannelUpdate => 11,
             Self::ChannelDelete => 12,
-            Self::OverwriteCreate => 13,
-            Self::OverwriteUpdate => 14,
-            Self::OverwriteDelete => 15,
+            Self::OverwriteCreate(_) => 13,
+            Self::OverwriteUpdate(_) => 14,
+            Self::OverwriteDelete(_) => 15,
             Self::MemberUpdate => 24,
-            Self::MemberMove => 26,
+            Self::MemberMove(_) => 26,
             Self::MemberDisconnect => 27,
             Self::VoiceStatusUpdate => 192,
             Self::VoiceStatusDelete => 193,

@@ -7,7 +7,7 @@ use crate::gateway::Intents;
 
 /// One event on its way to the sessions of some bots.
 #[derive(Clone, Debug)]
-pub struct Dispatch {
+pub(crate) struct Dispatch {
     /// What happened.
     pub kind: EventKind,
     /// For whom.
@@ -20,7 +20,7 @@ pub struct Dispatch {
 
 /// A message body without its content.
 #[derive(Clone, Debug)]
-pub struct Redacted {
+pub(crate) struct Redacted {
     /// The author, who sees the content all the same.
     pub author: UserId,
     /// The payload's `d` with empty content.
@@ -29,7 +29,7 @@ pub struct Redacted {
 
 /// Whom a dispatch concerns.
 #[derive(Clone, Debug)]
-pub enum Audience {
+pub(crate) enum Audience {
     /// Sessions of these bots whose shard carries the guild and whose intents cover the event.
     Guild {
         /// The guild, which picks the shard.
@@ -45,18 +45,18 @@ macro_rules! event_kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal needs $intents:expr;)*) => {
         /// A dispatch's type (Discord docs, Gateway Events).
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        pub enum EventKind {
+        pub(crate) enum EventKind {
             $($(#[$doc])* $variant,)*
         }
 
         impl EventKind {
             /// The payload's `t`.
-            pub const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
             /// The intent that a session must have declared; empty = none needed.
-            pub const fn intent(self) -> Intents {
+            pub(crate) const fn intent(self) -> Intents {
                 match self { $(Self::$variant => $intents,)* }
             }
         }

@@ -114,8 +114,7 @@ pub struct BotToken(String);
 impl BotToken {
     /// Reads a token as clients send it; a leading `Bot ` is dropped. `None` when nothing is left.
     pub fn parse(sent: &str) -> Option<Self> {
-        let bare = sent.trim();
-        let bare = bare.strip_prefix("Bot ").unwrap_or(bare).trim();
+        let bare = sent.strip_prefix("Bot ").unwrap_or(sent).trim();
         (!bare.is_empty()).then(|| Self(bare.to_owned()))
     }
 

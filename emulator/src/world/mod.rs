@@ -27,7 +27,7 @@ use serde_json::Value;
 pub use actor::Actor;
 pub use audit::{AuditAction, AuditEntry};
 pub use channel::{Channel, ChannelEdit, ChannelError, ChannelKind, NewChannel, VoiceSettings};
-pub use event::{Audience, Dispatch, EventKind, Redacted};
+pub(crate) use event::{Audience, Dispatch, EventKind, Redacted};
 pub use guild::{Availability, Bot, BotToken, Guild, Member, Role, Standing, User};
 pub use guild_rules::MemberEdit;
 pub use id::{AuditEntryId, ChannelId, GuildId, MessageId, ParseIdError, RoleId, UserId};

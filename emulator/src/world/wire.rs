@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::audit::AuditEntry;
+use super::audit::{AuditAction, AuditEntry};
 use super::channel::{Channel, ChannelKind};
 use super::guild::{Availability, Guild, Member, Role, User};
 use super::id::{GuildId, UserId};
@@ -107,11 +107,16 @@ pub(crate) fn role(role: &Role) -> Value {
 
 /// A permission overwrite.
 pub(crate) fn overwrite(overwrite: &Overwrite) -> Value {
-    let (id, kind) = match overwrite.target {
+    let (id, kind) = overwrite_id(overwrite.target);
+    json!({"id": id.to_string(), "type": kind, "allow": overwrite.allow, "deny": overwrite.deny})
+}
+
+/// An overwrite's id and wire type.
+const fn overwrite_id(target: OverwriteTarget) -> (u64, u8) {
+    match target {
         OverwriteTarget::Role(role) => (role.get(), 0),
         OverwriteTarget::Member(user) => (user.get(), 1),
-    };
-    json!({"id": id.to_string(), "type": kind, "allow": overwrite.allow, "deny": overwrite.deny})
+    }
 }
 
 /// A channel object with `guild_id`.
@@ -177,6 +182,24 @@ pub(crate) fn audit_entry(entry: &AuditEntry) -> Value {
         "action_type": entry.action.wire_type(),
         "changes": [],
     });
+    match entry.action {
+        AuditAction::OverwriteCreate(target)
+        | AuditAction::OverwriteUpdate(target)
+        | AuditAction::OverwriteDelete(target) => {
+            let (id, kind) = overwrite_id(target);
+            body["options"] = json!({"id": id.to_string(), "type": kind.to_string()});
+        }
+        // discord.js reads `options` of these two without looking whether it is there.
+        AuditAction::MemberMove(channel) => body["options"] = json!({"channel_id": channel, "count": "1"}),
+        AuditAction::MemberDisconnect => body["options"] = json!({"count": "1"}),
+        AuditAction::VoiceStatusUpdate | AuditAction::VoiceStatusDelete => {
+            body["options"] = json!({"channel_id": body["target_id"]});
+        }
+        AuditAction::ChannelCreate
+        | AuditAction::ChannelUpdate
+        | AuditAction::ChannelDelete
+        | AuditAction::MemberUpdate => {}
+    }
     if let Some(reason) = &entry.reason {
         body["reason"] = json!(reason);
     }

@@ -37,9 +37,6 @@ use crate::{
 /// How long clients of a draining server take to come back, at most.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(3);
 
-/// A stream is asked to move on at an age between this and 1.4 times this (gRFC A9 asks for such a spread).
-const STREAM_AGE: Duration = Duration::from_secs(25 * 60);
-
 /// The server could not start. Each variant says what to change.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -145,7 +142,7 @@ impl Server {
         let rules = StreamRules {
             limits: StreamLimits::new(usize_of(config.limits.streams), usize_of(config.limits.streams_per_subject)),
             heartbeat: config.events.heartbeat,
-            max_age: STREAM_AGE,
+            max_age: config.limits.stream_age,
             reconnect_spread: RECONNECT_SPREAD,
             draining: streams_end.clone(),
         };

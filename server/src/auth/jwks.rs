@@ -95,7 +95,8 @@ impl VerificationKey {
             _ => return None,
         };
         // One key, one algorithm: a key that says another one is not used with the one its type suggests.
-        let said = jwk.get("alg").is_none_or(|alg| alg.as_str().and_then(SigningAlgorithm::from_name) == Some(algorithm));
+        let said =
+            jwk.get("alg").is_none_or(|alg| alg.as_str().and_then(SigningAlgorithm::from_name) == Some(algorithm));
         said.then_some((kid, Self { algorithm, key }))
     }
 }

@@ -135,7 +135,9 @@ mod tests {
         let forged = format!("Bearer {}", forger().sign(&header(), &claims()));
         let late = format!("Bearer {}", rsa().sign(&header(), &with(claims(), "exp", (NOW - 60).into())));
         for authorization in [&[][..], &[&*good, &good], &[&forged], &[&late], &["Basic dXNlcjpwYXNz"]] {
-            for path in ["/parlor.v1.RoomService/GetRoom", "/", "/grpc.health.v1.HealthX/Check", "/grpc.reflection.v1.x/"] {
+            for path in
+                ["/parlor.v1.RoomService/GetRoom", "/", "/grpc.health.v1.HealthX/Check", "/grpc.reflection.v1.x/"]
+            {
                 assert_eq!(call(path, authorization).await.code(), Code::Unauthenticated, "{path} {authorization:?}");
             }
         }

@@ -154,7 +154,8 @@ impl Keys {
             state.wait_for(|state| state.attempts > attempts).await.ok();
         }
         let state = state.borrow();
-        let reliance = if verdict(&state) == UnknownKid::NoSuchKey { Reliance::Complete } else { Reliance::Unreachable };
+        let reliance =
+            if verdict(&state) == UnknownKid::NoSuchKey { Reliance::Complete } else { Reliance::Unreachable };
         (Arc::clone(&state.keys), reliance)
     }
 }
@@ -211,7 +212,8 @@ fn record(state: &mut State, outcome: Result<Fetched, FetchError>, now: Instant)
 /// A number from 0 to 1 that differs from process to process and call to call: enough to spread fetches.
 fn random() -> f64 {
     use std::hash::{BuildHasher as _, RandomState};
-    f64::from(u32::try_from(RandomState::new().hash_one(0) >> 32).expect("the upper half of 64 bits")) / f64::from(u32::MAX)
+    f64::from(u32::try_from(RandomState::new().hash_one(0) >> 32).expect("the upper half of 64 bits"))
+        / f64::from(u32::MAX)
 }
 
 /// A JWKS file.

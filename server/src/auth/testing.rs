@@ -48,7 +48,8 @@ impl Pair {
     /// The same from text, to send JSON that no library writes.
     pub(super) fn sign_text(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.private, self.algorithm).expect("a signature");
+        let signature =
+            jsonwebtoken::crypto::sign(signed.as_bytes(), &self.private, self.algorithm).expect("a signature");
         format!("{signed}.{signature}")
     }
 }

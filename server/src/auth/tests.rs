@@ -10,7 +10,10 @@ use aws_lc_rs::{
     rsa::KeyPair,
     signature::KeyPair as _,
 };
-use base64::{Engine as _, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use parlor_gateway::GuildId;
 use serde_json::{Value, json};
@@ -96,7 +99,11 @@ fn the_longest_token_is_8_kib() {
 #[test]
 fn the_algorithm_is_not_the_tokens_choice() {
     for alg in ["none", "None", "nOnE", "NONE", "", "HS256", "RS384", "RS512", "PS256", "ES256", "EdDSA", "rs256"] {
-        assert_eq!(verify_header(&with(header(), "alg", json!(alg))).err(), Some(TokenError::AlgorithmNotAllowed), "{alg}");
+        assert_eq!(
+            verify_header(&with(header(), "alg", json!(alg))).err(),
+            Some(TokenError::AlgorithmNotAllowed),
+            "{alg}"
+        );
     }
     let unsigned = |alg: &str| {
         let header = URL_SAFE_NO_PAD.encode(with(header(), "alg", json!(alg)).to_string());
@@ -269,7 +276,11 @@ fn issuer_audience_and_subject_are_required_and_exact() {
         }
     }
     for issuer in ["https://issuer.example/", "https://ISSUER.example", "http://issuer.example", ""] {
-        assert_eq!(verify_claims(&with(claims(), "iss", json!(issuer))).err(), Some(TokenError::IssuerDiffers), "{issuer}");
+        assert_eq!(
+            verify_claims(&with(claims(), "iss", json!(issuer))).err(),
+            Some(TokenError::IssuerDiffers),
+            "{issuer}"
+        );
     }
     assert_eq!(verify_claims(&with(claims(), "iss", json!([ISSUER]))).err(), Some(TokenError::ClaimsMalformed));
     for audience in [json!("other"), json!("Parlor"), json!(["other"]), json!([])] {
@@ -277,7 +288,11 @@ fn issuer_audience_and_subject_are_required_and_exact() {
     }
     assert!(verify_claims(&with(claims(), "aud", json!(["other", AUDIENCE]))).is_ok());
     for subject in ["", "ann\nadmin", &"a".repeat(256)] {
-        assert_eq!(verify_claims(&with(claims(), "sub", json!(subject))).err(), Some(TokenError::SubjectOdd), "{subject}");
+        assert_eq!(
+            verify_claims(&with(claims(), "sub", json!(subject))).err(),
+            Some(TokenError::SubjectOdd),
+            "{subject}"
+        );
     }
     assert!(verify_claims(&with(claims(), "sub", json!("ä".repeat(255)))).is_ok());
 }
@@ -346,7 +361,10 @@ fn keys_that_cannot_be_trusted_are_skipped_and_counted() {
         ("an algorithm that is no text", with(rsa(), "alg", json!(256))),
         ("1,024 bits", with(rsa(), "n", modulus(128))),
         ("16,384 bits", with(rsa(), "n", modulus(2_048))),
-        ("2,040 bits behind a zero", with(rsa(), "n", json!(URL_SAFE_NO_PAD.encode([&[0][..], &[0xC5; 255]].concat())))),
+        (
+            "2,040 bits behind a zero",
+            with(rsa(), "n", json!(URL_SAFE_NO_PAD.encode([&[0][..], &[0xC5; 255]].concat()))),
+        ),
         ("exponent 1", with(rsa(), "e", json!("AQ"))),
         ("an even exponent", with(rsa(), "e", json!("AQAA"))),
         ("private", with(rsa(), "d", json!("AQAB"))),
@@ -364,7 +382,11 @@ fn keys_that_cannot_be_trusted_are_skipped_and_counted() {
     }
     let twice = key_set(&[&rsa(), &with(forger().jwk.clone(), "kid", json!(KID))]);
     assert_eq!((twice.len(), twice.skipped()), (1, 1));
-    assert!(Verifier::new(rules([SigningAlgorithm::Rs256])).verify(&super::testing::rsa().sign(&header(), &claims()), &twice, now()).is_ok());
+    assert!(
+        Verifier::new(rules([SigningAlgorithm::Rs256]))
+            .verify(&super::testing::rsa().sign(&header(), &claims()), &twice, now())
+            .is_ok()
+    );
 
     let many = vec![&cases[0].1; 65];
     let json = json!({ "keys": many }).to_string();

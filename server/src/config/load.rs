@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::{
     resolve::{Config, resolve},
-    settings::{SECRETS, Settings},
+    settings::{OPTIONAL_NUMBERS, SECRETS, Settings},
 };
 
 /// What the name of a configuration variable begins with.
@@ -153,7 +153,12 @@ impl Provider for Single {
 }
 
 /// Puts the sources over each other.
-fn collect(sources: &Sources, defaults: &Value, schema: &BTreeMap<String, Value>, problems: &mut Vec<Problem>) -> Figment {
+fn collect(
+    sources: &Sources,
+    defaults: &Value,
+    schema: &BTreeMap<String, Value>,
+    problems: &mut Vec<Problem>,
+) -> Figment {
     let dict = defaults.as_dict().cloned().expect("sections");
     let mut figment = Figment::from(Single { name: "default".to_owned(), dict });
     let file = match &sources.file {
@@ -217,7 +222,10 @@ fn read(path: &Path) -> Result<impl Provider + use<>, Problem> {
 fn single(name: String, key: &str, text: &str, schema: &BTreeMap<String, Value>) -> Single {
     let value = match schema.get(key) {
         Some(Value::Bool(..) | Value::Num(..)) => Value::from_str(text).expect("every text is a value"),
-        Some(Value::Array(..)) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().into(),
+        Some(_) if OPTIONAL_NUMBERS.contains(&key) => Value::from_str(text).expect("every text is a value"),
+        Some(Value::Array(..)) => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>().into()
+        }
         _ => Value::from(text),
     };
     let dict = nest(key, value).into_dict().expect("a key has a section");

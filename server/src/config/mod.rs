@@ -9,6 +9,9 @@ mod settings;
 mod show;
 mod units;
 
+#[cfg(test)]
+mod tests;
+
 pub use load::{Loaded, Mode, Problem, Problems, Setting, SettingsFile, Sources, load};
 pub use resolve::{
     AllowedOrigins, AuthConfig, Config, DiscordConfig, MissingSettings, ServeRequirements, ServerConfig, TlsFiles,

@@ -8,7 +8,8 @@ use thiserror::Error;
 use super::{
     load::{Mode, Problem},
     settings::{
-        AuthSettings, DiscordSettings, EventsConfig, LimitsConfig, LogConfig, OpsConfig, ServerSettings, Settings, StoreConfig, TlsVersion,
+        AuthSettings, DiscordSettings, EventsConfig, LimitsConfig, LogConfig, OpsConfig, ServerSettings, Settings,
+        StoreConfig, TlsVersion,
     },
     units::{HttpsUrl, Origin, WssUrl},
 };

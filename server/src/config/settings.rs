@@ -24,6 +24,9 @@ pub(super) struct Settings {
 /// The keys whose values are never shown.
 pub(super) const SECRETS: [&str; 1] = ["discord.token"];
 
+/// The keys without a default whose values are numbers. Of the others without one, all are text.
+pub(super) const OPTIONAL_NUMBERS: [&str; 1] = ["discord.shards"];
+
 /// `[server]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

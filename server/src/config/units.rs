@@ -115,7 +115,11 @@ impl FromStr for Origin {
         let url = Url::parse(text).map_err(|_| UnitError::NotAnOrigin)?;
         let is_web = matches!(url.scheme(), "http" | "https");
         // What a browser sends is what the parser makes of it; anything else would never match.
-        if is_web && url.origin().ascii_serialization() == text { Ok(Self(text.to_owned())) } else { Err(UnitError::NotAnOrigin) }
+        if is_web && url.origin().ascii_serialization() == text {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(UnitError::NotAnOrigin)
+        }
     }
 }
 
@@ -133,7 +137,9 @@ pub(super) fn seconds<'de, const MIN: u64, const MAX: u64, D: Deserializer<'de>>
 }
 
 /// A number from `MIN` to `MAX`.
-pub(super) fn number<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+pub(super) fn number<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u32, D::Error> {
     let number = u32::deserialize(deserializer)?;
     if (MIN..=MAX).contains(&number) {
         Ok(number)
@@ -158,7 +164,9 @@ mod tests {
 
     #[test]
     fn secrets_travel_encrypted_or_on_loopback() {
-        for good in ["https://discord.com/api/v10", "http://127.0.0.1:50080/api/v10", "http://[::1]:1", "http://localhost"] {
+        for good in
+            ["https://discord.com/api/v10", "http://127.0.0.1:50080/api/v10", "http://[::1]:1", "http://localhost"]
+        {
             assert!(good.parse::<HttpsUrl>().is_ok(), "{good}");
         }
         let scheme = UnitError::Scheme { secure: "https", plain: "http" };
@@ -179,7 +187,9 @@ mod tests {
         for good in ["https://app.example", "http://localhost:5173"] {
             assert_eq!(good.parse::<Origin>().map(|origin| origin.0), Ok(good.to_owned()));
         }
-        for bad in ["*", "null", "app.example", "https://app.example/", "https://app.example:443", "HTTPS://app.example"] {
+        for bad in
+            ["*", "null", "app.example", "https://app.example/", "https://app.example:443", "HTTPS://app.example"]
+        {
             assert_eq!(bad.parse::<Origin>(), Err(UnitError::NotAnOrigin), "{bad}");
         }
     }

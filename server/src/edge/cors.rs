@@ -83,7 +83,9 @@ where
 fn allows(origins: &AllowedOrigins, origin: &HeaderValue) -> bool {
     match origins {
         AllowedOrigins::Any => true,
-        AllowedOrigins::Only(allowed) => origin.to_str().is_ok_and(|origin| allowed.iter().map(Origin::as_str).any(|one| one == origin)),
+        AllowedOrigins::Only(allowed) => {
+            origin.to_str().is_ok_and(|origin| allowed.iter().map(Origin::as_str).any(|one| one == origin))
+        }
     }
 }
 
@@ -130,7 +132,11 @@ mod tests {
 
     const APP: &str = "https://app.example";
 
-    async fn answer(origins: AllowedOrigins, method: Method, headers: &[(&'static str, &'static str)]) -> Response<Body> {
+    async fn answer(
+        origins: AllowedOrigins,
+        method: Method,
+        headers: &[(&'static str, &'static str)],
+    ) -> Response<Body> {
         let inner = service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
         let mut request = Request::builder().method(method);
         for (name, value) in headers {

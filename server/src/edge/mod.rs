@@ -14,6 +14,9 @@ mod panics;
 mod stack;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use accept::{Acceptor, Connection, Incoming, PeerAddress};
 pub use admission::{AdmissionLayer, AdmissionService};
 pub use cors::{CorsLayer, CorsService};

@@ -126,10 +126,11 @@ mod tests {
             async move { Ok(done.fetch_add(1, Ordering::SeqCst)) }
         };
         let id = Uuid::new_v4();
+        let ann = ann();
         let (first, second) =
-            tokio::join!(calls.once(&ann(), id, "a".into(), work()), calls.once(&ann(), id, "a".into(), work()));
+            tokio::join!(calls.once(&ann, id, "a".into(), work()), calls.once(&ann, id, "a".into(), work()));
         assert_eq!((first.expect("answered"), second.expect("answered")), (0, 0));
-        assert_eq!(calls.once(&ann(), id, "a".into(), work()).await.expect("answered"), 0);
+        assert_eq!(calls.once(&ann, id, "a".into(), work()).await.expect("answered"), 0);
         let bob = Subject::new("bob").expect("a subject");
         let his = calls.once(&bob, id, "a".into(), work()).await.expect("answered");
         assert_eq!(his, 1, "ids are each subject's own");

@@ -117,11 +117,8 @@ fn kind(method: &MethodDescriptorProto) -> &'static str {
 
 impl Method {
     fn new(kind: &'static str, service: &str, method: &str) -> Self {
-        let labels = [
-            ("grpc_type", kind.to_owned()),
-            ("grpc_service", service.to_owned()),
-            ("grpc_method", method.to_owned()),
-        ];
+        let labels =
+            [("grpc_type", kind.to_owned()), ("grpc_service", service.to_owned()), ("grpc_method", method.to_owned())];
         let started = counter!(names::GRPC_STARTED, &labels);
         started.increment(0);
         let handled = CODES.map(|(_, code)| {

@@ -64,7 +64,9 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use tonic::Request;
-    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus as Answer, health_server::Health as _};
+    use tonic_health::pb::{
+        HealthCheckRequest, health_check_response::ServingStatus as Answer, health_server::Health as _,
+    };
 
     use super::*;
 

@@ -60,3 +60,69 @@ async fn readyz(State(readiness): State<watch::Receiver<Readiness>>) -> Response
 async fn metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::{super::recorder, *};
+    use crate::telemetry::Health;
+
+    struct Ops {
+        router: Router,
+        readiness: watch::Sender<Readiness>,
+    }
+
+    async fn ops(jwks: Option<&str>) -> Ops {
+        let (readiness, ready) = watch::channel(Readiness::Starting("token keys"));
+        let (_, health) = Health::new().await;
+        let metrics = Metrics::of(&recorder::builder().build_recorder());
+        let pages = OpsPages { metrics, readiness: ready, jwks: jwks.map(str::to_owned), grpc: Routes::new(health) };
+        Ops { router: ops_router(pages), readiness }
+    }
+
+    async fn get_page(ops: &Ops, path: &str) -> (StatusCode, String) {
+        let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
+        let response = ops.router.clone().oneshot(request).await.expect("infallible");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn readiness_is_told_and_health_does_not_depend_on_it() {
+        let ops = ops(None).await;
+        let (starting, why) = get_page(&ops, "/readyz").await;
+        assert_eq!((starting, why.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "starting: token keys\n"));
+        assert_eq!(get_page(&ops, "/healthz").await.0, StatusCode::OK);
+        ops.readiness.send_replace(Readiness::Ready);
+        assert_eq!(get_page(&ops, "/readyz").await.0, StatusCode::OK);
+        ops.readiness.send_replace(Readiness::Draining);
+        assert_eq!(get_page(&ops, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(get_page(&ops, "/metrics").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn keys_are_published_where_there_are_some() {
+        let keys = get_page(&ops(Some("{}")).await, "/.well-known/jwks.json").await;
+        assert_eq!(keys, (StatusCode::OK, "{}".to_owned()));
+        let none = get_page(&ops(None).await, "/.well-known/jwks.json").await;
+        assert_ne!(none.1, "{}");
+    }
+
+    #[tokio::test]
+    async fn health_is_served_beside_the_pages() {
+        let ops = ops(None).await;
+        let request = Request::builder()
+            .method("POST")
+            .uri("/grpc.health.v1.Health/Check")
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .body(Body::from(vec![0; 5]))
+            .expect("a request");
+        let response = ops.router.oneshot(request).await.expect("infallible");
+        let trailers = response.into_body().collect().await.expect("a body").trailers().cloned().expect("trailers");
+        assert_eq!(trailers["grpc-status"], "0");
+    }
+}

@@ -1,0 +1,195 @@
+//! The emulated Discord and the server against it, in this process, on ports that the system picks.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+
+use discord_emulator::Emulator;
+use parlor_client::Parlor;
+use parlor_server::{
+    app::{Listeners, Parts, Server},
+    config::{Config, Mode, SettingsFile, Sources, load},
+    telemetry::Metrics,
+};
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::{Issuer, Token, Watcher, soon};
+
+/// The bot token of every house; a test looks for it where it must not be.
+const BOT_TOKEN: &str = "canary-bot-token.never.shown";
+
+/// What a house is built from.
+#[derive(Clone, Default)]
+pub struct Setup {
+    /// The emulator's settings.
+    pub discord: discord_emulator::Config,
+    /// Settings of the server: key and value, as flags give them.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+impl Setup {
+    /// Adds a setting of the server.
+    #[must_use]
+    pub fn set(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((key, value.into()));
+        self
+    }
+
+    /// Builds the house and waits until the gateway is live.
+    pub async fn start(self) -> House {
+        let emulator = Emulator::start(self.discord.clone()).await.expect("a free port");
+        let store = tempfile::tempdir().expect("a directory");
+        let mut house = House { emulator, server: None, store, setup: self, addresses: None };
+        house.start_server().await;
+        house
+    }
+}
+
+/// An emulated Discord with a server against it.
+pub struct House {
+    /// Discord.
+    pub emulator: Emulator,
+    server: Option<Server>,
+    store: TempDir,
+    setup: Setup,
+    addresses: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl House {
+    /// A house with default settings.
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    /// Stops the server and starts another one over the same store. The gateway need not be live again.
+    pub async fn restart_server(&mut self) {
+        self.stop_server().await;
+        self.start_server().await;
+    }
+
+    /// Stops the server as SIGTERM does.
+    pub async fn stop_server(&mut self) {
+        if let Some(server) = self.server.take() {
+            soon("the server's end", server.stop()).await;
+        }
+    }
+
+    async fn start_server(&mut self) {
+        let server = start_server(self.config()).await;
+        self.addresses = Some((server.api_addr(), server.ops_addr()));
+        self.server = Some(server);
+        self.until_live().await;
+    }
+
+    fn config(&self) -> Config {
+        let text = |path: &std::path::Path| path.display().to_string();
+        let issuer = Issuer::get();
+        let mut flags = vec![
+            ("server.listen", "127.0.0.1:0".to_owned()),
+            ("server.drain_grace", "0s".to_owned()),
+            ("server.reflection", "true".to_owned()),
+            ("ops.listen", "127.0.0.1:0".to_owned()),
+            ("auth.issuer", parlor_server::auth::dev::DEV_ISSUER.to_owned()),
+            ("auth.jwks_file", text(&issuer.jwks_file())),
+            ("discord.api_url", self.emulator.rest_url()),
+            ("discord.token", BOT_TOKEN.to_owned()),
+            ("store.dir", text(self.store.path())),
+        ];
+        flags.extend(self.setup.settings.clone());
+        let sources = Sources { file: SettingsFile::Absent, environment: Vec::new(), flags };
+        load(&sources, Mode::Serve).expect("a good configuration").config
+    }
+
+    /// Waits until the server's gateway connection is live.
+    pub async fn until_live(&self) {
+        self.until_health("discord-gateway", ServingStatus::Serving).await;
+    }
+
+    /// Waits until gRPC health says this of a name.
+    pub async fn until_health(&self, name: &str, wanted: ServingStatus) {
+        let mut client = self.health_client().await;
+        let request = HealthCheckRequest { service: name.to_owned() };
+        let mut states = client.watch(request).await.expect("a known name").into_inner();
+        soon("a change of health", async {
+            while states.message().await.expect("the server lives").expect("health is told").status() != wanted {}
+        })
+        .await;
+    }
+
+    /// What gRPC health says of a name now.
+    pub async fn health(&self, name: &str) -> ServingStatus {
+        let mut client = self.health_client().await;
+        let request = HealthCheckRequest { service: name.to_owned() };
+        client.check(request).await.expect("a known name").into_inner().status()
+    }
+
+    async fn health_client(&self) -> HealthClient<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.ops())).expect("an address");
+        HealthClient::new(endpoint.connect().await.expect("the ops listener answers"))
+    }
+
+    /// The page at /metrics. Its numbers are of all houses of this process.
+    pub async fn metrics(&self) -> String {
+        let page = reqwest::get(format!("http://{}/metrics", self.ops())).await.expect("the ops listener answers");
+        page.text().await.expect("text")
+    }
+
+    /// Where callers connect, `host:port`.
+    pub fn api(&self) -> SocketAddr {
+        self.addresses.expect("it was started").0
+    }
+
+    /// Where the operator connects, `host:port`.
+    pub fn ops(&self) -> SocketAddr {
+        self.addresses.expect("it was started").1
+    }
+
+    /// A token for everything.
+    pub fn token(&self) -> String {
+        Issuer::get().sign(&Token::default())
+    }
+
+    /// The bot token that must be seen nowhere.
+    pub fn bot_token(&self) -> &'static str {
+        BOT_TOKEN
+    }
+
+    /// The Rust client, with a token for everything.
+    pub async fn parlor(&self) -> Parlor {
+        self.parlor_with(&self.token()).await
+    }
+
+    /// The Rust client with another token.
+    pub async fn parlor_with(&self, token: &str) -> Parlor {
+        Parlor::connect(&format!("http://{}", self.api()), token).await.expect("the server answers")
+    }
+
+    /// A Rust subscriber to everything, past its first snapshot.
+    pub async fn watch(&self) -> Watcher {
+        let mut watcher = Watcher::subscribe(&self.parlor().await, Default::default()).await;
+        watcher.until(|picture| !picture.is_partial()).await;
+        watcher
+    }
+
+    /// What a subscriber to everything has to see: everybody in each room, empty rooms included.
+    pub fn truth(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let names = |ids: BTreeSet<discord_emulator::UserId>| ids.iter().map(ToString::to_string).collect();
+        self.emulator.rooms().into_iter().map(|(room, inside)| (room.to_string(), names(inside))).collect()
+    }
+}
+
+async fn start_server(config: Config) -> Server {
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    // Two tests may come here first; the provider is the same whoever wins.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let metrics = METRICS.get_or_init(|| Metrics::install().expect("the first recorder of this process")).clone();
+    let requirements = config.serve_requirements().expect("everything is set");
+    let listeners = Listeners::bind(&config).await.expect("free ports");
+    let parts = Parts { requirements, listeners, metrics, clock: Arc::new(SystemTime::now), jwks: None };
+    Server::start(config, parts).await.expect("the server starts")
+}

@@ -1,0 +1,10 @@
+//! What Parlor does, seen by real clients. One file each, named as the behaviour.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests: the file's name is the documentation")]
+
+mod a_draining_server_says_so;
+mod arrows_point_where_they_may;
+mod discord_faults_converge;
+mod every_language_sees_the_same_events;
+mod refusals_are_what_the_contract_says;
+mod rooms_are_made_and_ended_from_every_language;

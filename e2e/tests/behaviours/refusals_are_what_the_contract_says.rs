@@ -1,0 +1,215 @@
+//! Everything that is refused is refused as contract and proto comments say: code, reason and the way out.
+
+use std::time::Duration;
+
+use discord_emulator::{Fault, GENERAL, LOBBY, OTHER_GUILD, OTHER_ROOM, PARLOR_DEV};
+use parlor_client::{CallError, v1};
+use parlor_e2e::{House, Issuer, Process, Setup, Token, grpcurl};
+use serde_json::{Value, json};
+use tonic::Code;
+
+fn create(guild: &str, name: &str) -> v1::CreateRoomRequest {
+    v1::CreateRoomRequest { guild_id: guild.to_owned(), display_name: name.to_owned(), ..Default::default() }
+}
+
+fn end(room: &str) -> v1::EndRoomRequest {
+    v1::EndRoomRequest { room_id: room.to_owned(), ..Default::default() }
+}
+
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, CallError>, code: Code, reason: &str) -> CallError {
+    let error = outcome.expect_err("it is refused");
+    assert_eq!((error.code, error.reason.as_deref()), (code, Some(reason)), "{error}");
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_that_are_not_the_callers_to_end() {
+    let house = House::start().await;
+    let parlor = house.parlor().await;
+    let never_seen = "1100000000000099999";
+    assert_refused(parlor.end_room(end(never_seen)).await, Code::NotFound, "ROOM_UNKNOWN");
+    assert_refused(parlor.get_room(never_seen).await, Code::NotFound, "ROOM_UNKNOWN");
+    assert_refused(parlor.get_room(GENERAL.to_string()).await, Code::NotFound, "ROOM_UNKNOWN");
+    assert_refused(parlor.end_room(end(&LOBBY.to_string())).await, Code::FailedPrecondition, "ROOM_NOT_MANAGED");
+
+    let without_ops = Token { scope: "rooms:read rooms:write".to_owned(), ..Token::default() };
+    let forced = v1::EndRoomRequest { force: true, ..end(&LOBBY.to_string()) };
+    let weak = house.parlor_with(&Issuer::get().sign(&without_ops)).await;
+    assert_refused(weak.end_room(forced.clone()).await, Code::PermissionDenied, "SCOPE_MISSING");
+    assert!(!parlor.end_room(forced.clone()).await.expect("ops may").already_gone);
+    assert!(parlor.end_room(forced).await.expect("twice is fine").already_gone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guilds_that_the_token_does_not_cover() {
+    let house = House::start().await;
+    let only_other = Token { guilds: vec![OTHER_GUILD.to_string()], ..Token::default() };
+    let parlor = house.parlor_with(&Issuer::get().sign(&only_other)).await;
+    let denied = (Code::PermissionDenied, "GUILD_NOT_GRANTED");
+    assert_refused(parlor.create_room(create(&PARLOR_DEV.to_string(), "No")).await, denied.0, denied.1);
+    assert_refused(parlor.get_room(LOBBY.to_string()).await, denied.0, denied.1);
+    assert_refused(parlor.end_room(end(&LOBBY.to_string())).await, denied.0, denied.1);
+    let rooms = parlor.list_rooms(v1::ListRoomsRequest::default()).await.expect("its own");
+    assert_eq!(rooms.iter().map(|room| room.room_id.clone()).collect::<Vec<_>>(), [OTHER_ROOM.to_string()]);
+    assert_eq!(parlor.list_guilds().await.expect("its own").len(), 1);
+    let foreign = v1::ListRoomsRequest { guild_id: PARLOR_DEV.to_string(), ..Default::default() };
+    assert_refused(parlor.list_rooms(foreign).await, denied.0, denied.1);
+    let foreign = v1::SubscribeVoiceEventsRequest { guild_ids: vec![PARLOR_DEV.to_string()], ..Default::default() };
+    assert_refused(parlor.subscribe(foreign).await, denied.0, denied.1);
+    assert_refused(house.parlor().await.create_room(create("1100000000000099999", "No")).await, Code::NotFound, "GUILD_UNKNOWN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_foreign_guild_is_ever_sent() {
+    let house = House::start().await;
+    let only_other = Token { guilds: vec![OTHER_GUILD.to_string()], ..Token::default() };
+    let parlor = house.parlor_with(&Issuer::get().sign(&only_other)).await;
+    let mut watcher = parlor_e2e::Watcher::subscribe(&parlor, Default::default()).await;
+    watcher.until(|picture| !picture.is_partial()).await;
+    house.emulator.user("ann").joins(LOBBY);
+    house.emulator.user("bob").joins(OTHER_ROOM);
+    watcher.until(|picture| picture.participants(&OTHER_ROOM.to_string()).count() == 1).await;
+    let sent = format!("{:?}", watcher.seen());
+    assert!(!sent.contains(&PARLOR_DEV.to_string()) && !sent.contains(&LOBBY.to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_field_is_named_at_once() {
+    let house = House::start().await;
+    let parlor = house.parlor().await;
+    let request = v1::CreateRoomRequest {
+        display_name: "n".repeat(101),
+        user_limit: 100,
+        bitrate_bps: 7_999,
+        category_id: "voice".to_owned(),
+        request_id: "one".to_owned(),
+        audit_log_reason: "r".repeat(461),
+        ..create("12*", "")
+    };
+    let error = assert_refused(parlor.create_room(request).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    let fields: Vec<_> = error.wrong_fields.iter().map(|(field, _)| field.as_str()).collect();
+    let all = ["guild_id", "display_name", "category_id", "user_limit", "bitrate_bps", "request_id", "audit_log_reason"];
+    assert_eq!(fields, all);
+    // What only Discord can judge comes back under our names too.
+    let request = v1::CreateRoomRequest { bitrate_bps: 384_000, ..create(&PARLOR_DEV.to_string(), "Loud") };
+    let error = assert_refused(parlor.create_room(request).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    assert_eq!(error.wrong_fields[0].0, "bitrate_bps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_not_good() {
+    let house = House::start().await;
+    let issuer = Issuer::get();
+    let scope = |scope: &str| issuer.sign(&Token { scope: scope.to_owned(), ..Token::default() });
+    let good = Token::default();
+    let cases = [
+        (scope("rooms:read"), Code::PermissionDenied, "SCOPE_MISSING"),
+        (issuer.sign(&Token::expired_for(Duration::from_secs(60))), Code::Unauthenticated, "TOKEN_EXPIRED"),
+        (issuer.forge_with_public_key(&good), Code::Unauthenticated, "TOKEN_INVALID"),
+        (issuer.sign(&Token { aud: "other".to_owned(), ..good.clone() }), Code::Unauthenticated, "TOKEN_INVALID"),
+        (issuer.sign(&Token { iss: "other".to_owned(), ..good.clone() }), Code::Unauthenticated, "TOKEN_INVALID"),
+        (issuer.sign(&Token { guilds: vec!["12*".to_owned()], ..good.clone() }), Code::Unauthenticated, "TOKEN_INVALID"),
+        ("no.token.atall".to_owned(), Code::Unauthenticated, "TOKEN_INVALID"),
+    ];
+    for (token, code, reason) in cases {
+        let parlor = house.parlor_with(&token).await;
+        let error = assert_refused(parlor.create_room(create(&PARLOR_DEV.to_string(), "No")).await, code, reason);
+        assert!(!format!("{error:?}").contains(&token), "the token does not come back");
+    }
+    let reader = house.parlor_with(&scope("rooms:read")).await;
+    assert_refused(reader.subscribe(Default::default()).await, Code::PermissionDenied, "SCOPE_MISSING");
+    let missing: Value = json!({});
+    let answer = grpcurl(&house, "", &missing, "parlor.v1.RoomService/ListGuilds").await.expect_err("no token");
+    assert!(answer.contains("Unauthenticated"), "{answer}");
+    assert_eq!(house.emulator.world(|world| world.channels_named("No").count()), 0);
+}
+
+/// Clients that we did not write read the same details, natively and over grpc-web.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_details_reach_python_and_grpc_web() {
+    let house = House::start().await;
+    let weak = Issuer::get().sign(&Token { scope: "rooms:read".to_owned(), ..Token::default() });
+    let guild = PARLOR_DEV.to_string();
+    for program in ["python/rooms.py", "node/rooms.mjs"] {
+        let lines =
+            Process::client_with(&house, &weak, program, &["create", "--guild", &guild, "--name", "No"]).finish().await;
+        let error = &lines.last().expect("a line")["error"];
+        assert_eq!((&error["code"], &error["reason"]), (&json!("PERMISSION_DENIED"), &json!("SCOPE_MISSING")), "{error}");
+        assert_eq!(error["metadata"]["scope"], "rooms:write", "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_token_and_says_where() {
+    let house = House::start().await;
+    let soon_over = Token { exp: parlor_e2e::seconds_now() + 1, ..Token::default() };
+    let house_without_leeway = Setup::default().set("auth.leeway", "0s").start().await;
+    let parlor = house_without_leeway.parlor_with(&Issuer::get().sign(&soon_over)).await;
+    let mut watcher = parlor_e2e::Watcher::subscribe(&parlor, Default::default()).await;
+    assert_refused(watcher.until_the_end().await, Code::Unauthenticated, "TOKEN_EXPIRED");
+    drop(house);
+    watcher.resume(&house_without_leeway.parlor().await).await;
+    house_without_leeway.emulator.user("ann").joins(LOBBY);
+    watcher.until_it_sees_the_truth(&house_without_leeway).await;
+    parlor_e2e::check_promises(watcher.seen());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_streams_than_a_subject_may_hold() {
+    let house = Setup::default().set("limits.streams_per_subject", "2").start().await;
+    let parlor = house.parlor().await;
+    let _held = (house.watch().await, house.watch().await);
+    let error = assert_refused(parlor.subscribe(Default::default()).await, Code::ResourceExhausted, "TOO_MANY_STREAMS");
+    assert!(error.retry_after.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discords_own_refusals() {
+    let house = House::start().await;
+    let parlor = house.parlor().await;
+    let guild = PARLOR_DEV.to_string();
+    let answer = |status: u16, body: &str| {
+        let mut answer = discord_emulator::RestAnswer { status, ..Default::default() };
+        answer.headers.insert("content-type".to_owned(), "application/json".to_owned());
+        body.clone_into(&mut answer.body);
+        Fault::NextRest { times: 1, route: None, answer, carried_out: false }
+    };
+    let discord = &house.emulator;
+
+    discord.inject(answer(403, r#"{"message":"Missing Permissions","code":50013}"#));
+    let refused = parlor.create_room(create(&guild, "No")).await;
+    assert_refused(refused, Code::FailedPrecondition, "BOT_PERMISSION_MISSING");
+
+    discord.inject(answer(400, r#"{"message":"Maximum number of guild channels reached (500)","code":30013}"#));
+    assert_refused(parlor.create_room(create(&guild, "No")).await, Code::ResourceExhausted, "DISCORD_QUOTA");
+
+    // A wait that the caller has time for is waited; one that it has not is told.
+    discord.inject(answer(429, r#"{"message":"You are being rate limited.","retry_after":0.1,"global":false}"#));
+    parlor.create_room(create(&guild, "Patient")).await.expect("made after a wait");
+    discord.inject(answer(429, r#"{"message":"You are being rate limited.","retry_after":600.0,"global":true}"#));
+    let error = assert_refused(
+        parlor.create_room(create(&guild, "No")).await,
+        Code::ResourceExhausted,
+        "DISCORD_RATE_LIMITED",
+    );
+    assert!(error.retry_after.expect("how long") >= Duration::from_secs(600));
+
+    // Discord fails after having heard us: nobody knows whether there is a room, so nobody makes a second one.
+    discord.inject(answer(502, "bad gateway"));
+    let request = v1::CreateRoomRequest {
+        request_id: "11111111-1111-4111-8111-111111111111".to_owned(),
+        ..create(&guild, "Perhaps")
+    };
+    assert_refused(parlor.create_room(request.clone()).await, Code::Unknown, "CREATE_OUTCOME_UNKNOWN");
+    let before = discord.stats().rest_total();
+    assert_refused(parlor.create_room(request).await, Code::Unknown, "CREATE_OUTCOME_UNKNOWN");
+    assert_eq!(discord.stats().rest_total(), before, "Discord is not asked again");
+
+    // A token that Discord does not accept is not shown to Discord again.
+    discord.inject(answer(401, r#"{"message":"401: Unauthorized","code":0}"#));
+    assert_refused(parlor.create_room(create(&guild, "No")).await, Code::Internal, "UPSTREAM_CREDENTIALS");
+    let before = discord.stats().rest_total();
+    assert_refused(parlor.create_room(create(&guild, "No")).await, Code::Internal, "UPSTREAM_CREDENTIALS");
+    assert_eq!(discord.stats().rest_total(), before, "Discord is not asked again");
+}

@@ -1,0 +1,15 @@
+//! What real clients may rely on, over real sockets: one module per behaviour.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+mod bot;
+mod close_codes;
+mod compression;
+mod control;
+mod fault_injection;
+mod identify;
+mod outages;
+mod rate_limits;
+mod rest;
+mod resume;
+mod voice;
