@@ -24,6 +24,8 @@ mod control;
 mod discord;
 mod faults;
 mod gateway;
+#[cfg(test)]
+mod history;
 mod rest;
 mod shell;
 mod stats;

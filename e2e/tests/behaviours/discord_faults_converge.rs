@@ -1,7 +1,10 @@
 //! The gateway connection is broken in every way that Discord breaks it, while people move: every subscriber's folded state
 //! is the world's again, and a lost session is declared.
 
+use std::time::Duration;
+
 use discord_emulator::{Fault, GAMES, LOBBY, NewChannel, OTHER_ROOM, PARLOR_DEV};
+use futures_util::future::join_all;
 use parlor_client::v1::{self, UpstreamState, discontinuity::Reason, subscribe_voice_events_response::Body};
 use parlor_e2e::{House, Watcher, check_promises, soon};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -98,26 +101,48 @@ async fn close_codes_that_need_a_new_session_are_reconciled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fatal_close_code_is_shown_and_never_retried() {
-    for code in [4004, 4010, 4011, 4012, 4013, 4014] {
-        let mut house = House::start().await;
-        let mut watcher = house.watch().await;
-        let opened = house.emulator.stats().gateway_opened;
-        house.emulator.inject(Fault::Close { code });
-        house.until_health("discord-gateway", ServingStatus::NotServing).await;
-        watcher
-            .until_frame(|body| matches!(body, Body::Bookmark(mark) if mark.upstream_state() == UpstreamState::Failed))
-            .await;
-        // Nobody is told of this; the server goes on with what was last known and says that it is old.
-        house.emulator.user("ann").joins(LOBBY);
-        assert_eq!(house.parlor().await.list_guilds().await.expect("reads go on").len(), 2);
-        assert_eq!(house.health("ready").await, ServingStatus::Serving);
-        assert_eq!(house.emulator.stats().gateway_opened, opened, "{code} is not retried");
+    join_all([4004, 4010, 4011, 4012, 4013, 4014].map(is_shown_and_never_retried)).await;
+}
 
-        // The operator has put it right and starts the server again: the subscriber comes back to the truth.
-        house.restart_server().await;
-        watcher.resume(&house.parlor().await).await;
-        watcher.until_it_sees_the_truth(&house).await;
-    }
+async fn is_shown_and_never_retried(code: u16) {
+    let mut house = House::start().await;
+    let mut watcher = house.watch().await;
+    let opened = house.emulator.stats().gateway_opened;
+    house.emulator.inject(Fault::Close { code });
+    house.until_health("discord-gateway", ServingStatus::NotServing).await;
+    watcher
+        .until_frame(|body| matches!(body, Body::Bookmark(mark) if mark.upstream_state() == UpstreamState::Failed))
+        .await;
+    // Nobody is told of this; the server goes on with what was last known and says that it is old.
+    house.emulator.user("ann").joins(LOBBY);
+    assert_eq!(house.parlor().await.list_guilds().await.expect("reads go on").len(), 2);
+    assert_eq!(house.health("ready").await, ServingStatus::Serving);
+    // Long enough for three retries: the first pauses are a second at most.
+    let retried = house.emulator.wait_for(|stats| stats.gateway_opened > opened);
+    assert!(tokio::time::timeout(Duration::from_secs(3), retried).await.is_err(), "{code} is retried");
+
+    // The operator has put it right and starts the server again: the subscriber comes back to the truth.
+    house.restart_server().await;
+    watcher.resume(&house.parlor().await).await;
+    watcher.until_it_sees_the_truth(&house).await;
+}
+
+/// A gateway that accepts and closes at once is not stormed, and the truth comes back when it is well again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_closes_every_connection_is_not_stormed() {
+    let house = House::start().await;
+    let mut watcher = house.watch().await;
+    let opened = house.emulator.stats().gateway_opened;
+    house.emulator.inject(Fault::AcceptThenClose { code: Some(4000) });
+    house.emulator.inject(Fault::DropConnections);
+    house.emulator.user("ann").joins(LOBBY);
+    // Three quick tries, then pauses of up to 8 s: what twilight alone would do hundreds of times a second.
+    soon("three tries", house.emulator.wait_for(|stats| stats.gateway_opened >= opened + 3)).await;
+    let storm = house.emulator.wait_for(|stats| stats.gateway_opened > opened + 10);
+    assert!(tokio::time::timeout(Duration::from_secs(3), storm).await.is_err(), "the gateway is stormed");
+    house.emulator.clear_faults();
+    watcher.until_it_sees_the_truth(&house).await;
+    check_promises(watcher.seen());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,10 +86,6 @@ impl Gateway {
         let Some(bot) = BotToken::parse(&identify.token).and_then(|token| around.world.log_in(&token)) else {
             return self.close(id, CloseReason::AuthenticationFailed, around, now);
         };
-        // What the first login itself gave rise to is in this session's GUILD_CREATEs already.
-        let earlier = around.world.drain();
-        self.deliver(&earlier, around, now);
-
         let shard = identify.shard.unwrap_or((0, 1));
         if shard.0 >= shard.1 {
             return self.close(id, CloseReason::InvalidShard, around, now);

@@ -120,10 +120,13 @@ impl World {
         let name = format!("bot-{:04}", id.get() % 10_000);
         self.users.insert(id, User { id, name, display_name: None, bot: true });
         self.bots.insert(id, Bot { id, standing: Standing::Good });
+        let told = self.outbox.len();
         let guilds: Vec<GuildId> = self.guilds.keys().copied().collect();
         for guild in guilds {
             self.add_bot(guild, id);
         }
+        // A bot that shows its token for the first time has been a member all along, so nobody hears of it.
+        self.outbox.truncate(told);
         Some(id)
     }
 

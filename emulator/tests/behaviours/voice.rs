@@ -133,10 +133,10 @@ async fn a_bot_leaves_voice_when_its_session_ends_and_not_before() {
     socket.dispatch("VOICE_STATE_UPDATE").await;
     socket.hang_up(&emulator).await;
     assert_eq!(emulator.rooms()[&LOBBY].len(), 1);
-    for _ in 0..4 {
+    for beat in 1..=4 {
         emulator.advance(Duration::from_secs(50));
         watcher.send(&json!({"op": 1, "d": null})).await;
-        emulator.wait_for(|stats| stats.heartbeats > 0).await;
+        emulator.wait_for(|stats| stats.heartbeats == beat).await;
     }
     let state = loop {
         let payload = watcher.payload().await;
