@@ -4,8 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] =
-    ["parlor/v1/participants.proto", "parlor/v1/rooms.proto", "parlor/v1/voice_events.proto"];
+const FILES: [&str; 3] = ["parlor/v1/participants.proto", "parlor/v1/rooms.proto", "parlor/v1/voice_events.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=parlor");

@@ -56,10 +56,7 @@ impl Watcher {
     }
 
     /// Reads until a frame satisfies a condition, and returns it.
-    pub async fn until_frame(
-        &mut self,
-        condition: impl Fn(&Body) -> bool,
-    ) -> v1::SubscribeVoiceEventsResponse {
+    pub async fn until_frame(&mut self, condition: impl Fn(&Body) -> bool) -> v1::SubscribeVoiceEventsResponse {
         loop {
             let frame = self.next().await.expect("the stream goes on").expect("the stream goes on");
             if frame.body.as_ref().is_some_and(&condition) {

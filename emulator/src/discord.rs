@@ -147,14 +147,9 @@ impl Discord {
         answer
     }
 
-    fn with_gateway<R>(
-        &mut self,
-        now: Timestamp,
-        step: impl FnOnce(&mut Gateway, &mut Surroundings<'_>) -> R,
-    ) -> R {
+    fn with_gateway<R>(&mut self, now: Timestamp, step: impl FnOnce(&mut Gateway, &mut Surroundings<'_>) -> R) -> R {
         self.world.set_now(now);
-        let mut around =
-            Surroundings { world: &mut self.world, faults: &mut self.faults, stats: &mut self.stats };
+        let mut around = Surroundings { world: &mut self.world, faults: &mut self.faults, stats: &mut self.stats };
         let outcome = step(&mut self.gateway, &mut around);
         self.settle(now);
         outcome
@@ -163,8 +158,7 @@ impl Discord {
     /// Brings what the world has to tell to the sessions.
     fn settle(&mut self, now: Timestamp) {
         let dispatches = self.world.drain();
-        let mut around =
-            Surroundings { world: &mut self.world, faults: &mut self.faults, stats: &mut self.stats };
+        let mut around = Surroundings { world: &mut self.world, faults: &mut self.faults, stats: &mut self.stats };
         self.gateway.deliver(&dispatches, &mut around, now);
     }
 }

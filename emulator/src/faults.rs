@@ -172,9 +172,9 @@ impl StandingFaults {
 
     /// Whether new gateway connections end after Hello: `Some(None)` = without a close frame.
     pub(crate) fn ends_after_hello(&self) -> Option<Option<u16>> {
-        self.injections.iter().find_map(|injection| {
-            if let Fault::AcceptThenClose { code } = injection.fault { Some(code) } else { None }
-        })
+        self.injections
+            .iter()
+            .find_map(|injection| if let Fault::AcceptThenClose { code } = injection.fault { Some(code) } else { None })
     }
 
     pub(crate) fn holds_acks(&self, bot: Option<UserId>) -> bool {

@@ -140,12 +140,14 @@ fn truth(world: &World, bot: UserId) -> BTreeMap<String, Known> {
         .guilds_of(bot)
         .filter(|guild| guild.availability == Availability::Available)
         .map(|guild| {
-            let channels = guild.channels.values().map(|channel| {
-                (channel.id.to_string(), without(&wire::channel(channel), &["guild_id"]))
-            });
-            let voice_states = guild.voice_states.iter().map(|(user, state)| {
-                (user.to_string(), wire::voice_state(*user, state, &guild.members[user]))
-            });
+            let channels = guild
+                .channels
+                .values()
+                .map(|channel| (channel.id.to_string(), without(&wire::channel(channel), &["guild_id"])));
+            let voice_states = guild
+                .voice_states
+                .iter()
+                .map(|(user, state)| (user.to_string(), wire::voice_state(*user, state, &guild.members[user])));
             let known = Known { channels: channels.collect(), voice_states: voice_states.collect() };
             (guild.id.to_string(), known)
         })

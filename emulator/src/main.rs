@@ -77,8 +77,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Limits::Off => (GatewayLimits::default(), RestLimits::unlimited()),
     };
     let tokens = (!arguments.token.is_empty()).then_some(arguments.token);
-    let config =
-        Config { tokens, voice_endpoint: arguments.voice_endpoint, gateway, rest, ..Config::default() };
+    let config = Config { tokens, voice_endpoint: arguments.voice_endpoint, gateway, rest, ..Config::default() };
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another emulator running there?", arguments.listen))?;

@@ -19,8 +19,8 @@ pub mod shard;
 pub mod translate;
 mod update;
 
-pub use id::{CategoryId, GuildId, RoomId, UserId};
 pub use directory::{Change, ChangeBody, Directory, Guild, Knowledge, Snapshot, TOMBSTONE_AGE, Touched};
+pub use id::{CategoryId, GuildId, RoomId, UserId};
 pub use update::{
-    GuildSnapshot, Loss, Profile, RoomFacts, RoomKind, ShardIndex, Update, VoiceFlags, VoiceSessionId, VoiceState,
+    GuildSnapshot, Loss, News, Profile, RoomFacts, RoomKind, ShardIndex, Update, VoiceFlags, VoiceSessionId, VoiceState,
 };

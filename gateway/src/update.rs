@@ -40,33 +40,23 @@ pub enum Update {
     GuildUnavailable(GuildId),
     /// The bot is no longer in the guild.
     GuildLeft(GuildId),
+    /// Something happened inside a guild.
+    Within(GuildId, News),
+}
+
+/// What happens inside a guild.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum News {
     /// A room exists, like this.
     Room(RoomFacts),
     /// A channel is gone.
-    RoomGone {
-        /// Its guild.
-        guild: GuildId,
-        /// The channel.
-        room: RoomId,
-    },
+    RoomGone(RoomId),
     /// Where somebody is.
     Voice(VoiceState),
     /// A member's name or picture, whether they are in voice or not.
-    Member {
-        /// The guild.
-        guild: GuildId,
-        /// The user.
-        user: UserId,
-        /// What to show.
-        profile: Profile,
-    },
+    Member(UserId, Profile),
     /// Somebody is no longer in the guild, and so not in its voice either.
-    MemberLeft {
-        /// The guild.
-        guild: GuildId,
-        /// The user.
-        user: UserId,
-    },
+    MemberLeft(UserId),
 }
 
 /// The number of a shard, from 0.

@@ -10,12 +10,15 @@ use parlor_server::config::{SettingsFile, Sources};
 /// Settings come from parlord.toml, then from the environment (PARLOR_SECTION__KEY), then from flags; the later wins.
 /// parlord.example.toml explains every key.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Examples:
+#[command(
+    version,
+    after_help = "Examples:
   parlord dev                         try Parlor on this machine, without Discord
   parlord config check                is everything set that serving needs?
   PARLOR_DISCORD__TOKEN_FILE=/run/secrets/bot parlord serve
 
-Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.")]
+Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong."
+)]
 pub(crate) struct Cli {
     /// The TOML file with settings [default: parlord.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]

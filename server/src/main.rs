@@ -76,7 +76,9 @@ fn read(cli: &Cli, mode: Mode) -> Result<Loaded, Exit> {
 async fn serve(cli: &Cli) -> Result<(), Exit> {
     let config = read(cli, Mode::Serve)?.config;
     let requirements = config.serve_requirements().map_err(|missing| {
-        Exit::usage(format!("{missing}\nTo try Parlor without Discord: parlord dev. To see what is set: parlord config print"))
+        Exit::usage(format!(
+            "{missing}\nTo try Parlor without Discord: parlord dev. To see what is set: parlord config print"
+        ))
     })?;
     init_logging(&config.log).map_err(Exit::usage)?;
     let signals = Signals::new();

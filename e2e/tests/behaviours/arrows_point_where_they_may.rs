@@ -53,7 +53,8 @@ fn forbidden(dependencies: &BTreeMap<String, Vec<String>>) -> Vec<String> {
             if arrows.contains_key(name.as_str()) && !allowed.contains(&name.as_str()) {
                 found.push(format!("{package} → {name}"));
             }
-            if let Some((_, owner)) = OWNED.iter().find(|(prefix, owner)| name.starts_with(prefix) && owner != package) {
+            if let Some((_, owner)) = OWNED.iter().find(|(prefix, owner)| name.starts_with(prefix) && owner != package)
+            {
                 found.push(format!("{package} → {name}, which only {owner} may name"));
             }
         }

@@ -23,9 +23,14 @@ async fn people_move_during(house: &House, fault: Fault) -> Watcher {
     discord.user("ann").moves(GAMES);
     discord.user("bob").leaves();
     discord.user("cleo").joins(LOBBY).mutes(true);
-    let made = discord.world(|world| world.create_channel(PARLOR_DEV, NewChannel::voice("Made meanwhile"))).expect("made");
+    let made =
+        discord.world(|world| world.create_channel(PARLOR_DEV, NewChannel::voice("Made meanwhile"))).expect("made");
     discord.user("eve").joins(made);
-    soon("a new session or a resume", discord.wait_for(|now| now.identifies + now.resumes > before.identifies + before.resumes)).await;
+    soon(
+        "a new session or a resume",
+        discord.wait_for(|now| now.identifies + now.resumes > before.identifies + before.resumes),
+    )
+    .await;
     discord.user("dan").leaves();
     watcher.until_it_sees_the_truth(house).await;
     house.until_live().await;

@@ -2,9 +2,7 @@
 //! see the same events in the same order.
 
 use discord_emulator::{LOBBY, PARLOR_DEV};
-use parlor_client::v1::{
-    self, subscribe_voice_events_response::Body, voice_event::Kind,
-};
+use parlor_client::v1::{self, subscribe_voice_events_response::Body, voice_event::Kind};
 use parlor_e2e::{House, Process, Watcher, check_promises};
 use serde_json::{Value, json};
 
@@ -80,12 +78,14 @@ async fn read_rust(watcher: &mut Watcher, room: &str) -> Vec<Vec<Value>> {
         ended.room.as_ref().is_some_and(|ended| ended.room_id == room)
     };
     watcher.until_frame(is_end).await;
-    watcher.seen().iter().filter_map(|frame| in_short(frame)).collect()
+    watcher.seen().iter().filter_map(in_short).collect()
 }
 
 fn in_short(frame: &v1::SubscribeVoiceEventsResponse) -> Option<Vec<Value>> {
     let Some(Body::Event(event)) = &frame.body else { return None };
-    let of_room = |kind: &'static str, room: &Option<v1::Room>| (kind, room.clone().unwrap().room_id, String::new(), String::new());
+    let of_room = |kind: &'static str, room: &Option<v1::Room>| {
+        (kind, room.clone().unwrap().room_id, String::new(), String::new())
+    };
     let of_user = |kind: &'static str, who: &Option<v1::Participant>, from: &str| {
         let who = who.clone().unwrap();
         (kind, who.room_id, who.user_id, from.to_owned())

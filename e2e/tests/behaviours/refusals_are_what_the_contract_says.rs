@@ -57,7 +57,11 @@ async fn guilds_that_the_token_does_not_cover() {
     assert_refused(parlor.list_rooms(foreign).await, denied.0, denied.1);
     let foreign = v1::SubscribeVoiceEventsRequest { guild_ids: vec![PARLOR_DEV.to_string()], ..Default::default() };
     assert_refused(parlor.subscribe(foreign).await, denied.0, denied.1);
-    assert_refused(house.parlor().await.create_room(create("1100000000000099999", "No")).await, Code::NotFound, "GUILD_UNKNOWN");
+    assert_refused(
+        house.parlor().await.create_room(create("1100000000000099999", "No")).await,
+        Code::NotFound,
+        "GUILD_UNKNOWN",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +93,8 @@ async fn every_wrong_field_is_named_at_once() {
     };
     let error = assert_refused(parlor.create_room(request).await, Code::InvalidArgument, "INVALID_ARGUMENT");
     let fields: Vec<_> = error.wrong_fields.iter().map(|(field, _)| field.as_str()).collect();
-    let all = ["guild_id", "display_name", "category_id", "user_limit", "bitrate_bps", "request_id", "audit_log_reason"];
+    let all =
+        ["guild_id", "display_name", "category_id", "user_limit", "bitrate_bps", "request_id", "audit_log_reason"];
     assert_eq!(fields, all);
     // What only Discord can judge comes back under our names too.
     let request = v1::CreateRoomRequest { bitrate_bps: 384_000, ..create(&PARLOR_DEV.to_string(), "Loud") };
@@ -109,7 +114,11 @@ async fn tokens_that_are_not_good() {
         (issuer.forge_with_public_key(&good), Code::Unauthenticated, "TOKEN_INVALID"),
         (issuer.sign(&Token { aud: "other".to_owned(), ..good.clone() }), Code::Unauthenticated, "TOKEN_INVALID"),
         (issuer.sign(&Token { iss: "other".to_owned(), ..good.clone() }), Code::Unauthenticated, "TOKEN_INVALID"),
-        (issuer.sign(&Token { guilds: vec!["12*".to_owned()], ..good.clone() }), Code::Unauthenticated, "TOKEN_INVALID"),
+        (
+            issuer.sign(&Token { guilds: vec!["12*".to_owned()], ..good.clone() }),
+            Code::Unauthenticated,
+            "TOKEN_INVALID",
+        ),
         ("no.token.atall".to_owned(), Code::Unauthenticated, "TOKEN_INVALID"),
     ];
     for (token, code, reason) in cases {
@@ -135,7 +144,11 @@ async fn the_details_reach_python_and_grpc_web() {
         let lines =
             Process::client_with(&house, &weak, program, &["create", "--guild", &guild, "--name", "No"]).finish().await;
         let error = &lines.last().expect("a line")["error"];
-        assert_eq!((&error["code"], &error["reason"]), (&json!("PERMISSION_DENIED"), &json!("SCOPE_MISSING")), "{error}");
+        assert_eq!(
+            (&error["code"], &error["reason"]),
+            (&json!("PERMISSION_DENIED"), &json!("SCOPE_MISSING")),
+            "{error}"
+        );
         assert_eq!(error["metadata"]["scope"], "rooms:write", "{error}");
     }
 }
@@ -188,11 +201,8 @@ async fn discords_own_refusals() {
     discord.inject(answer(429, r#"{"message":"You are being rate limited.","retry_after":0.1,"global":false}"#));
     parlor.create_room(create(&guild, "Patient")).await.expect("made after a wait");
     discord.inject(answer(429, r#"{"message":"You are being rate limited.","retry_after":600.0,"global":true}"#));
-    let error = assert_refused(
-        parlor.create_room(create(&guild, "No")).await,
-        Code::ResourceExhausted,
-        "DISCORD_RATE_LIMITED",
-    );
+    let error =
+        assert_refused(parlor.create_room(create(&guild, "No")).await, Code::ResourceExhausted, "DISCORD_RATE_LIMITED");
     assert!(error.retry_after.expect("how long") >= Duration::from_secs(600));
 
     // Discord fails after having heard us: nobody knows whether there is a room, so nobody makes a second one.

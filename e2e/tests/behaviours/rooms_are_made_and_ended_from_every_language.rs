@@ -73,7 +73,10 @@ async fn a_program_makes_and_ends_a_room(program: &str) {
     let room = text(&made["room"]["room"]);
     sees(&mut bot, "channelCreate", &room).await;
     let listed = run(&["list", "--guild", &guild]).await;
-    assert!(listed["rooms"].as_array().expect("a list").iter().any(|listed| listed["room"] == room.as_str()), "{listed}");
+    assert!(
+        listed["rooms"].as_array().expect("a list").iter().any(|listed| listed["room"] == room.as_str()),
+        "{listed}"
+    );
     let ended = run(&["end", "--room", &room]).await;
     assert_eq!((&ended["already_gone"], &ended["room"]["state"]), (&json!(false), &json!("ended")), "{ended}");
     sees(&mut bot, "channelDelete", &room).await;

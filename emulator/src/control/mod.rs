@@ -225,8 +225,21 @@ fn person_acts(world: &mut World, request: &ControlRequest<'_>, name: &str, verb
 
 /// What a person can do.
 const VERBS: [&str; 15] = [
-    "join", "move", "leave", "mute", "unmute", "deafen", "undeafen", "film", "unfilm", "stream", "unstream",
-    "server-mute", "server-unmute", "server-deafen", "server-undeafen",
+    "join",
+    "move",
+    "leave",
+    "mute",
+    "unmute",
+    "deafen",
+    "undeafen",
+    "film",
+    "unfilm",
+    "stream",
+    "unstream",
+    "server-mute",
+    "server-unmute",
+    "server-deafen",
+    "server-undeafen",
 ];
 
 fn create_channel(world: &mut World, request: &ControlRequest<'_>, guild: &str) -> Outcome {

@@ -10,22 +10,43 @@ const LINES: [(&str, &str); 21] = [
     ("curl -d Lobby {a}/control/users/ann/join", "ann joins (a name or an id; she is created if need be)"),
     ("curl -d Games {a}/control/users/ann/move", "ann moves"),
     ("curl -X POST {a}/control/users/ann/mute", "also unmute, deafen, undeafen, film, unfilm, stream, unstream"),
-    ("curl -X POST {a}/control/users/ann/server-mute", "by a moderator; also server-unmute, server-deafen, server-undeafen"),
+    (
+        "curl -X POST {a}/control/users/ann/server-mute",
+        "by a moderator; also server-unmute, server-deafen, server-undeafen",
+    ),
     ("curl -X POST {a}/control/users/ann/leave", "ann leaves voice"),
     ("curl -d 'Movie night' {a}/control/guilds/1100000000000000001/channels", "a person creates a voice channel"),
-    ("curl -d '{\"name\":\"news\",\"type\":\"text\"}' {a}/control/guilds/Parlor%20Dev/channels", "type: voice, stage, text, category"),
+    (
+        "curl -d '{\"name\":\"news\",\"type\":\"text\"}' {a}/control/guilds/Parlor%20Dev/channels",
+        "type: voice, stage, text, category",
+    ),
     ("curl -d Foyer {a}/control/channels/Lobby/rename", "a person renames a channel"),
     ("curl -X DELETE {a}/control/channels/Games", "a person deletes a channel; who is in it leaves"),
     ("curl -d 'My Guild' {a}/control/guilds", "a new guild, with all bots in it"),
     ("curl -X POST {a}/control/guilds/1100000000000000001/down", "a guild outage; `up` ends it"),
     ("curl -d 2 {a}/control/guilds/1100000000000000001/tier", "boost level 0 to 3"),
-    ("curl -X DELETE {a}/control/bots/BOT/guilds/GUILD", "the bot is removed; POST adds it, POST …/permissions sets bits"),
+    (
+        "curl -X DELETE {a}/control/bots/BOT/guilds/GUILD",
+        "the bot is removed; POST adds it, POST …/permissions sets bits",
+    ),
     ("curl -d '{\"fault\":\"drop_connections\"}' {a}/control/faults", "gateway sockets break off; bots resume"),
-    ("curl -d '{\"fault\":\"invalidate_session\",\"resumable\":false}' {a}/control/faults", "op 9; also request_reconnect, kill_sessions"),
+    (
+        "curl -d '{\"fault\":\"invalidate_session\",\"resumable\":false}' {a}/control/faults",
+        "op 9; also request_reconnect, kill_sessions",
+    ),
     ("curl -d '{\"fault\":\"close\",\"code\":4000}' {a}/control/faults", "a close frame"),
-    ("curl -d '{\"fault\":\"swallow_dispatches\",\"next\":1}' {a}/control/faults", "an event is lost; duplicate_dispatches doubles it"),
-    ("curl -d '{\"fault\":\"next_rest\",\"times\":3,\"answer\":{\"status\":502}}' {a}/control/faults", "the next REST answers"),
-    ("curl -d '{\"fault\":\"refuse_connections\"}' {a}/control/faults", "also refuse_tcp, accept_then_close, hold_heartbeat_acks, hold_rest"),
+    (
+        "curl -d '{\"fault\":\"swallow_dispatches\",\"next\":1}' {a}/control/faults",
+        "an event is lost; duplicate_dispatches doubles it",
+    ),
+    (
+        "curl -d '{\"fault\":\"next_rest\",\"times\":3,\"answer\":{\"status\":502}}' {a}/control/faults",
+        "the next REST answers",
+    ),
+    (
+        "curl -d '{\"fault\":\"refuse_connections\"}' {a}/control/faults",
+        "also refuse_tcp, accept_then_close, hold_heartbeat_acks, hold_rest",
+    ),
     ("curl -X DELETE {a}/control/faults", "ends every fault that lasts; GET shows them"),
 ];
 

@@ -168,13 +168,7 @@ impl Gateway {
         }
     }
 
-    pub(super) fn resume(
-        &mut self,
-        id: ConnectionId,
-        resume: &Resume,
-        around: &mut Surroundings<'_>,
-        now: Timestamp,
-    ) {
+    pub(super) fn resume(&mut self, id: ConnectionId, resume: &Resume, around: &mut Surroundings<'_>, now: Timestamp) {
         around.stats.resumes += 1;
         let Some(bot) = BotToken::parse(&resume.token).and_then(|token| around.world.log_in(&token)) else {
             return self.close(id, CloseReason::AuthenticationFailed, around, now);

@@ -223,9 +223,9 @@ impl Gateway {
         let expired: Vec<String> = self
             .sessions
             .values()
-            .filter(|session| {
-                matches!(session.link, Link::Detached(since) if now.since(since) > self.limits.replay_age)
-            })
+            .filter(
+                |session| matches!(session.link, Link::Detached(since) if now.since(since) > self.limits.replay_age),
+            )
             .map(|session| session.id.clone())
             .collect();
         for session in expired {
@@ -355,14 +355,7 @@ impl Gateway {
     }
 
     /// A dispatch that answers one session; faults do not touch it.
-    fn tell(
-        &mut self,
-        session: &str,
-        kind: EventKind,
-        body: &Value,
-        around: &mut Surroundings<'_>,
-        now: Timestamp,
-    ) {
+    fn tell(&mut self, session: &str, kind: EventKind, body: &Value, around: &mut Surroundings<'_>, now: Timestamp) {
         let Some(session) = self.sessions.get_mut(session) else { return };
         let frame = session.record(kind, &body.to_string(), &self.limits, now);
         around.stats.dispatches += 1;

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::intents::Intents;
 use super::ConnectionId;
+use super::intents::Intents;
 use crate::config::GatewayLimits;
 use crate::world::{Audience, Dispatch, EventKind, Timestamp, UserId};
 
@@ -132,8 +132,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_unix_millis(1_700_000_000_000);
 
     fn session_with(dispatches: usize, limits: &GatewayLimits) -> Session {
-        let mut session =
-            Session::new("s".into(), UserId::new(1), Intents::GUILDS, (0, 1), Link::Detached(START));
+        let mut session = Session::new("s".into(), UserId::new(1), Intents::GUILDS, (0, 1), Link::Detached(START));
         for _ in 0..dispatches {
             session.record(EventKind::ChannelCreate, "{}", limits, START);
         }

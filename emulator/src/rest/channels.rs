@@ -145,12 +145,7 @@ pub(super) fn change_positions(guild_id: GuildId, caller: &Caller<'_>, around: &
     Ok(Reply::NoContent)
 }
 
-pub(super) fn put_overwrite(
-    id: ChannelId,
-    target: u64,
-    caller: &Caller<'_>,
-    around: &mut Surroundings<'_>,
-) -> Handled {
+pub(super) fn put_overwrite(id: ChannelId, target: u64, caller: &Caller<'_>, around: &mut Surroundings<'_>) -> Handled {
     let (guild, channel) = channel_with(around.world, caller, id, Permissions::MANAGE_ROLES)?;
     let mut form = Form::parse(caller.request.body)?;
     form.require("type");
@@ -214,8 +209,7 @@ pub(super) fn set_voice_status(id: ChannelId, caller: &Caller<'_>, around: &mut 
     form.finish()?;
     let guild_id = guild.id;
     let status = status.flatten().filter(|status| !status.is_empty());
-    let action =
-        if status.is_some() { AuditAction::VoiceStatusUpdate } else { AuditAction::VoiceStatusDelete };
+    let action = if status.is_some() { AuditAction::VoiceStatusUpdate } else { AuditAction::VoiceStatusDelete };
     around.world.set_voice_status(id, status.as_deref());
     audit(around, guild_id, caller, action, id);
     Ok(Reply::NoContent)
@@ -230,15 +224,8 @@ fn read_edit(form: &mut Form, kind: &ChannelKind, guild: &Guild) -> ChannelEdit 
     let rate_limit_per_user = slowmode.and_then(|seconds| u32::try_from(seconds).ok());
     let nsfw = form.switch("nsfw");
     let overwrites = read_overwrites(form);
-    let mut edit = ChannelEdit {
-        name,
-        position,
-        parent_id,
-        overwrites,
-        nsfw,
-        rate_limit_per_user,
-        ..ChannelEdit::default()
-    };
+    let mut edit =
+        ChannelEdit { name, position, parent_id, overwrites, nsfw, rate_limit_per_user, ..ChannelEdit::default() };
     let (max_bitrate, max_users) = match kind {
         ChannelKind::Text { .. } => {
             edit.topic = form.nullable_text("topic", 0..=1_024);

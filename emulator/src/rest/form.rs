@@ -24,9 +24,7 @@ impl Form {
         }
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Self::of(fields)),
-            Ok(_) => {
-                Err(FormErrors::one(&[], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType"))
-            }
+            Ok(_) => Err(FormErrors::one(&[], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")),
             Err(_) => Err(ApiError::InvalidJson),
         }
     }

@@ -64,9 +64,10 @@ pub(super) fn edit_member(
         nick: form.nullable_text("nick", 0..=32).map(|nick| nick.filter(|nick| !nick.is_empty())),
         mute: form.switch("mute"),
         deaf: form.switch("deaf"),
-        roles: form.raw("roles").and_then(Value::as_array).map(|roles| {
-            roles.iter().filter_map(read_snowflake).map(RoleId::new).collect::<BTreeSet<_>>()
-        }),
+        roles: form
+            .raw("roles")
+            .and_then(Value::as_array)
+            .map(|roles| roles.iter().filter_map(read_snowflake).map(RoleId::new).collect::<BTreeSet<_>>()),
     };
     let destination = form.snowflake("channel_id").map(|channel| channel.map(ChannelId::new));
     form.finish()?;

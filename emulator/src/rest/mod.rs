@@ -105,12 +105,7 @@ impl Rest {
     }
 
     /// Answers a request.
-    pub(crate) fn answer(
-        &mut self,
-        request: &Request<'_>,
-        around: &mut Surroundings<'_>,
-        now: Timestamp,
-    ) -> Answer {
+    pub(crate) fn answer(&mut self, request: &Request<'_>, around: &mut Surroundings<'_>, now: Timestamp) -> Answer {
         let answer = self.decide(request, around, now);
         if let Answer::Reply(reply) = &answer {
             *around.stats.rest_statuses.entry(reply.status().as_u16()).or_default() += 1;
@@ -165,13 +160,7 @@ impl Rest {
         })
     }
 
-    fn handle(
-        &mut self,
-        call: Call,
-        caller: &Caller<'_>,
-        around: &mut Surroundings<'_>,
-        now: Timestamp,
-    ) -> Handled {
+    fn handle(&mut self, call: Call, caller: &Caller<'_>, around: &mut Surroundings<'_>, now: Timestamp) -> Handled {
         match call {
             Call::Gateway => account::gateway(around),
             Call::GatewayBot => account::gateway_bot(caller, around, now),

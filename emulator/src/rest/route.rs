@@ -126,10 +126,13 @@ impl Route {
             }
             ("GET", ["audit-logs"]) => ("GET /guilds/{guild.id}/audit-logs", Call::AuditLog(guild)),
             ("GET", ["threads", "active"]) => ("GET /guilds/{guild.id}/threads/active", Call::ActiveThreads(guild)),
-            ("GET", [
-                "emojis" | "stickers" | "webhooks" | "invites" | "bans" | "integrations" | "scheduled-events"
-                | "templates" | "soundboard-sounds" | "regions",
-            ]) => ("GET /guilds/{guild.id}/…", Call::EmptyList),
+            (
+                "GET",
+                [
+                    "emojis" | "stickers" | "webhooks" | "invites" | "bans" | "integrations" | "scheduled-events"
+                    | "templates" | "soundboard-sounds" | "regions",
+                ],
+            ) => ("GET /guilds/{guild.id}/…", Call::EmptyList),
             _ => return Ok(None),
         };
         Ok(Some(Self { template, resource: guild.get(), call }))
@@ -174,9 +177,10 @@ impl Who {
 }
 
 fn read(field: &str, step: &str) -> Result<u64, ApiError> {
-    step.parse().ok().filter(|id| *id != 0).ok_or_else(|| {
-        FormErrors::one(&[field], "NUMBER_TYPE_COERCE", &format!("Value \"{step}\" is not snowflake."))
-    })
+    step.parse()
+        .ok()
+        .filter(|id| *id != 0)
+        .ok_or_else(|| FormErrors::one(&[field], "NUMBER_TYPE_COERCE", &format!("Value \"{step}\" is not snowflake.")))
 }
 
 #[cfg(test)]

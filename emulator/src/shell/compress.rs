@@ -22,9 +22,9 @@ impl Compressor {
         match name {
             None | Some("") => Some(Ok(Self::None)),
             Some("zlib-stream") => Some(Ok(Self::Zlib(ZlibEncoder::new(Vec::new(), Compression::default())))),
-            Some("zstd-stream") => Some(
-                zstd::stream::write::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL).map(Self::Zstd),
-            ),
+            Some("zstd-stream") => {
+                Some(zstd::stream::write::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL).map(Self::Zstd))
+            }
             Some(_) => None,
         }
     }

@@ -135,6 +135,7 @@ async fn wait_while_held(shared: &Arc<Shared>) {
 }
 
 async fn not_found(uri: Uri) -> Response {
-    let text = format!("nothing is at {}: REST is below /api, the gateway at /, people start at /control\n", uri.path());
+    let text =
+        format!("nothing is at {}: REST is below /api, the gateway at /, people start at /control\n", uri.path());
     (StatusCode::NOT_FOUND, text).into_response()
 }

@@ -144,9 +144,7 @@ impl World {
 /// Text channels have no capitals and no spaces.
 fn channel_name(kind: &ChannelKind, wanted: &str) -> String {
     match kind {
-        ChannelKind::Text { .. } => {
-            wanted.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-")
-        }
+        ChannelKind::Text { .. } => wanted.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-"),
         ChannelKind::Voice(_) | ChannelKind::Category | ChannelKind::Stage(_) => wanted.to_owned(),
     }
 }

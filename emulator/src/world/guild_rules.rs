@@ -168,7 +168,8 @@ impl World {
 
     /// Removes a bot from a guild: GUILD_DELETE without `unavailable`.
     pub fn remove_bot(&mut self, id: GuildId, bot: UserId) {
-        if !self.bots.contains_key(&bot) || !self.guilds.get(&id).is_some_and(|guild| guild.members.contains_key(&bot)) {
+        if !self.bots.contains_key(&bot) || !self.guilds.get(&id).is_some_and(|guild| guild.members.contains_key(&bot))
+        {
             return;
         }
         self.end_voice(id, bot);

@@ -33,7 +33,9 @@ pub use guild_rules::MemberEdit;
 pub use id::{AuditEntryId, ChannelId, GuildId, MessageId, ParseIdError, RoleId, UserId};
 pub use message::Message;
 pub use permissions::{Overwrite, OverwriteTarget, Permissions};
-pub use seed::{ANN, BOB, CLEO, DAN, GAMES, GENERAL, LOBBY, OTHER_GUILD, OTHER_ROOM, OWNER, PARLOR_DEV, VOICE_CATEGORY};
+pub use seed::{
+    ANN, BOB, CLEO, DAN, GAMES, GENERAL, LOBBY, OTHER_GUILD, OTHER_ROOM, OWNER, PARLOR_DEV, VOICE_CATEGORY,
+};
 pub use time::Timestamp;
 pub use voice::{Holder, Switches, VoiceCredentials, VoiceError, VoiceState};
 

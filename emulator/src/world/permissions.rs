@@ -49,11 +49,7 @@ impl Permissions {
     pub const SET_VOICE_CHANNEL_STATUS: Self = Self(1 << 48);
     /// What `@everyone` may do in a fresh guild here.
     pub const EVERYONE: Self = Self(
-        Self::VIEW_CHANNEL.0
-            | Self::SEND_MESSAGES.0
-            | Self::READ_MESSAGE_HISTORY.0
-            | Self::CONNECT.0
-            | Self::SPEAK.0,
+        Self::VIEW_CHANNEL.0 | Self::SEND_MESSAGES.0 | Self::READ_MESSAGE_HISTORY.0 | Self::CONNECT.0 | Self::SPEAK.0,
     );
 
     /// What nobody has in a room to which they may not connect.
@@ -150,16 +146,19 @@ pub(crate) fn in_channel(
         return Permissions::ALL;
     }
     let apply = |permissions: Permissions, concerns: &dyn Fn(OverwriteTarget) -> bool| {
-        let (allow, deny) = overwrites.iter().filter(|overwrite| concerns(overwrite.target)).fold(
-            (Permissions::NONE, Permissions::NONE),
-            |(allow, deny), overwrite| (allow | overwrite.allow, deny | overwrite.deny),
-        );
+        let (allow, deny) = overwrites
+            .iter()
+            .filter(|overwrite| concerns(overwrite.target))
+            .fold((Permissions::NONE, Permissions::NONE), |(allow, deny), overwrite| {
+                (allow | overwrite.allow, deny | overwrite.deny)
+            });
         permissions.without(deny) | allow
     };
     let after_everyone = apply(base, &|target| target == OverwriteTarget::Role(everyone));
-    let after_roles = apply(after_everyone, &|target| {
-        matches!(target, OverwriteTarget::Role(role) if role != everyone && roles.contains(&role))
-    });
+    let after_roles = apply(
+        after_everyone,
+        &|target| matches!(target, OverwriteTarget::Role(role) if role != everyone && roles.contains(&role)),
+    );
     apply(after_roles, &|target| target == OverwriteTarget::Member(user))
 }
 
@@ -172,21 +171,12 @@ mod tests {
         let (everyone, role, user) = (RoleId::new(1), RoleId::new(2), UserId::new(3));
         let roles = BTreeSet::from([role]);
         let base = Permissions::VIEW_CHANNEL | Permissions::CONNECT;
-        let hide = Overwrite {
-            target: OverwriteTarget::Role(everyone),
-            allow: Permissions::NONE,
-            deny: Permissions::CONNECT,
-        };
-        let role_back = Overwrite {
-            target: OverwriteTarget::Role(role),
-            allow: Permissions::CONNECT,
-            deny: Permissions::NONE,
-        };
-        let member_out = Overwrite {
-            target: OverwriteTarget::Member(user),
-            allow: Permissions::NONE,
-            deny: Permissions::CONNECT,
-        };
+        let hide =
+            Overwrite { target: OverwriteTarget::Role(everyone), allow: Permissions::NONE, deny: Permissions::CONNECT };
+        let role_back =
+            Overwrite { target: OverwriteTarget::Role(role), allow: Permissions::CONNECT, deny: Permissions::NONE };
+        let member_out =
+            Overwrite { target: OverwriteTarget::Member(user), allow: Permissions::NONE, deny: Permissions::CONNECT };
         let may_connect = |overwrites: &[Overwrite]| {
             in_channel(base, everyone, user, &roles, overwrites).contains(Permissions::CONNECT)
         };

@@ -79,12 +79,7 @@ impl World {
     ///
     /// # Errors
     /// The user is not in voice in this guild, or the channel is no room of it.
-    pub fn move_member(
-        &mut self,
-        guild: GuildId,
-        user: UserId,
-        channel: Option<ChannelId>,
-    ) -> Result<(), VoiceError> {
+    pub fn move_member(&mut self, guild: GuildId, user: UserId, channel: Option<ChannelId>) -> Result<(), VoiceError> {
         let from = self.voice_state(guild, user).ok_or(VoiceError::NotInVoice(user))?.channel_id;
         let Some(channel) = channel else {
             self.end_voice(guild, user);
@@ -135,8 +130,7 @@ impl World {
             state.session_id = format!("{0:016x}{0:016x}", fnv1a(gateway_session.as_bytes()));
             state.switches.self_mute = request.self_mute;
             state.switches.self_deaf = request.self_deaf;
-            state.holder =
-                Holder::Session { gateway_session: gateway_session.to_owned(), voice_token: String::new() };
+            state.holder = Holder::Session { gateway_session: gateway_session.to_owned(), voice_token: String::new() };
         }
         self.tell_voice_state(guild, bot);
         self.tell_voice_server(guild, bot);

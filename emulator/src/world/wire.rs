@@ -255,10 +255,8 @@ pub(crate) fn guild(guild: &Guild) -> Value {
 pub(crate) fn guild_create(world: &World, of: &Guild, bot: UserId) -> Value {
     let mut body = guild(of);
     let present: std::collections::BTreeSet<UserId> = of.voice_states.keys().copied().chain([bot]).collect();
-    let members: Vec<Value> = present
-        .iter()
-        .filter_map(|id| Some(member(of.members.get(id)?, world.known_user(*id)?)))
-        .collect();
+    let members: Vec<Value> =
+        present.iter().filter_map(|id| Some(member(of.members.get(id)?, world.known_user(*id)?))).collect();
     let voice_states: Vec<Value> = of
         .voice_states
         .iter()

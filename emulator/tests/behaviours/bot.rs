@@ -213,11 +213,8 @@ pub(crate) struct Reply {
 
 impl Rest {
     pub(crate) fn new(emulator: &Emulator, token: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .user_agent("DiscordBot (https://example.org, 1.0)")
-            .no_proxy()
-            .build()
-            .unwrap();
+        let http =
+            reqwest::Client::builder().user_agent("DiscordBot (https://example.org, 1.0)").no_proxy().build().unwrap();
         Self { http, base: emulator.rest_url(), token: token.to_owned() }
     }
 

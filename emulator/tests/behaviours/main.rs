@@ -8,6 +8,7 @@ mod compression;
 mod control;
 mod fault_injection;
 mod identify;
+mod lifecycle;
 mod outages;
 mod rate_limits;
 mod rest;

@@ -16,8 +16,7 @@ async fn limited(rest: RestLimits) -> (Emulator, Rest) {
 
 #[tokio::test]
 async fn buckets_tell_their_state_and_refuse_when_empty() {
-    let (emulator, rest) =
-        limited(RestLimits { bucket: Some(Limit::new(2, 5)), ..RestLimits::unlimited() }).await;
+    let (emulator, rest) = limited(RestLimits { bucket: Some(Limit::new(2, 5)), ..RestLimits::unlimited() }).await;
     let (lobby, games) = (format!("/channels/{LOBBY}"), format!("/channels/{GAMES}"));
     let first = rest.get(&lobby).await;
     assert_eq!((first.header("x-ratelimit-limit"), first.header("x-ratelimit-remaining")), ("2", "1"));
@@ -39,8 +38,7 @@ async fn buckets_tell_their_state_and_refuse_when_empty() {
 
 #[tokio::test]
 async fn the_global_limit_says_so() {
-    let (emulator, rest) =
-        limited(RestLimits { global: Some(Limit::new(3, 1_000)), ..RestLimits::unlimited() }).await;
+    let (emulator, rest) = limited(RestLimits { global: Some(Limit::new(3, 1_000)), ..RestLimits::unlimited() }).await;
     for _ in 0..3 {
         assert_eq!(rest.get("/users/@me").await.status, 200);
     }
@@ -53,8 +51,7 @@ async fn the_global_limit_says_so() {
 
 #[tokio::test]
 async fn the_third_rename_in_ten_minutes_is_refused_by_headers_that_lie() {
-    let (emulator, rest) =
-        limited(RestLimits { rename: Some(Limit::new(2, 600)), ..RestLimits::unlimited() }).await;
+    let (emulator, rest) = limited(RestLimits { rename: Some(Limit::new(2, 600)), ..RestLimits::unlimited() }).await;
     let path = format!("/channels/{LOBBY}");
     for name in ["one", "two"] {
         assert_eq!(rest.call(Method::PATCH, &path, json!({"name": name})).await.status, 200);

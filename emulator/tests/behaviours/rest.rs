@@ -129,10 +129,11 @@ async fn permissions_are_asked_for() {
     assert_eq!(rest.call(Method::PUT, &overwrite, hide).await.status, 204);
     let reply = rest.call(Method::DELETE, &lobby, Value::Null).await;
     assert_eq!(reply.refusal(), (403, 50_013), "who may not connect may not manage either");
-    emulator.world(|world| {
-        world.edit_channel(LOBBY, discord_emulator::ChannelEdit { overwrites: Some(vec![]), ..Default::default() })
-    })
-    .unwrap();
+    emulator
+        .world(|world| {
+            world.edit_channel(LOBBY, discord_emulator::ChannelEdit { overwrites: Some(vec![]), ..Default::default() })
+        })
+        .unwrap();
     assert_eq!(rest.call(Method::DELETE, &overwrite, Value::Null).await.refusal(), (404, 10_009));
     let hide = json!({"type": 1, "allow": "0", "deny": Permissions::VIEW_CHANNEL});
     rest.call(Method::PUT, &overwrite, hide).await;

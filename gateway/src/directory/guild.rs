@@ -141,11 +141,7 @@ impl Guild {
         self.rooms.insert(id, room);
         for (user, participant) in self.participants.iter().filter(|(_, participant)| participant.room == id) {
             let participant = Some(participant.to_proto(self.id, *user, id));
-            emit.event(
-                self.id,
-                Touched::One(id),
-                Kind::ParticipantJoined(v1::ParticipantJoined { participant }),
-            );
+            emit.event(self.id, Touched::One(id), Kind::ParticipantJoined(v1::ParticipantJoined { participant }));
         }
     }
 
@@ -241,11 +237,7 @@ impl Guild {
         let Some(known) = self.participants.remove(&user) else { return };
         if self.rooms.contains_key(&known.room) {
             let participant = Some(known.to_proto(self.id, user, known.room));
-            emit.event(
-                self.id,
-                Touched::One(known.room),
-                Kind::ParticipantLeft(v1::ParticipantLeft { participant }),
-            );
+            emit.event(self.id, Touched::One(known.room), Kind::ParticipantLeft(v1::ParticipantLeft { participant }));
         }
     }
 
@@ -259,11 +251,7 @@ impl Guild {
         let room = known.room;
         if self.rooms.contains_key(&room) {
             let participant = Some(known.to_proto(self.id, user, room));
-            emit.event(
-                self.id,
-                Touched::One(room),
-                Kind::ParticipantUpdated(v1::ParticipantUpdated { participant }),
-            );
+            emit.event(self.id, Touched::One(room), Kind::ParticipantUpdated(v1::ParticipantUpdated { participant }));
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::guild::Guild;
 use crate::{
     id::{GuildId, RoomId},
-    update::{RoomFacts, Update},
+    update::{News, RoomFacts},
 };
 
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ struct Hold {
     /// How many answers are out for this name.
     outstanding: usize,
     /// The rooms that wait, with what was said of each.
-    waiting: BTreeMap<RoomId, Vec<Update>>,
+    waiting: BTreeMap<RoomId, Vec<News>>,
 }
 
 impl Holds {
@@ -30,9 +30,9 @@ impl Holds {
         self.by_name.entry((guild, name.to_owned())).or_default().outstanding += 1;
     }
 
-    /// An answer came. Returns what may be applied now: the updates of that room, and once no answer is out any more
-    /// those of every room that waited in vain.
-    pub(super) fn settle(&mut self, guild: GuildId, name: &str, created: Option<RoomId>) -> Vec<Update> {
+    /// An answer came. Returns what may be applied now: the news of that room, and once no answer is out any more
+    /// that of every room which waited in vain.
+    pub(super) fn settle(&mut self, guild: GuildId, name: &str, created: Option<RoomId>) -> Vec<News> {
         let key = (guild, name.to_owned());
         let Some(hold) = self.by_name.get_mut(&key) else { return Vec::new() };
         hold.outstanding -= 1;
@@ -47,26 +47,21 @@ impl Holds {
     /// Keeps a room of a snapshot back if an answer for its name is out.
     pub(super) fn catch_room(&mut self, facts: &RoomFacts) -> bool {
         let hold = self.by_name.get_mut(&(facts.guild, facts.name.clone()));
-        hold.map(|hold| hold.waiting.entry(facts.room).or_default().push(Update::Room(facts.clone()))).is_some()
+        hold.map(|hold| hold.waiting.entry(facts.room).or_default().push(News::Room(facts.clone()))).is_some()
     }
 
-    /// Keeps an update back if it concerns a room that waits or has to; otherwise returns it.
-    pub(super) fn catch(&mut self, guild: &Guild, update: Update) -> Option<Update> {
-        if self.by_name.is_empty() {
-            return Some(update);
-        }
-        let room = match &update {
-            Update::Room(facts) => facts.room,
-            Update::RoomGone { room, .. } => *room,
-            _ => return Some(update),
+    /// Keeps news back if it concerns a room that waits or has to; otherwise returns it.
+    pub(super) fn catch(&mut self, guild: &Guild, news: News) -> Option<News> {
+        let (room, new_room) = match &news {
+            News::Room(facts) => (facts.room, Some(facts).filter(|facts| !guild.has_room(facts.room))),
+            News::RoomGone(room) => (*room, None),
+            News::Voice(_) | News::Member(..) | News::MemberLeft(_) => return Some(news),
         };
         if let Some(waiting) = self.by_name.values_mut().find_map(|hold| hold.waiting.get_mut(&room)) {
-            waiting.push(update);
+            waiting.push(news);
             return None;
         }
-        match update {
-            Update::Room(facts) if !guild.has_room(room) && self.catch_room(&facts) => None,
-            update => Some(update),
-        }
+        let is_kept = new_room.is_some_and(|facts| self.catch_room(facts));
+        (!is_kept).then_some(news)
     }
 }

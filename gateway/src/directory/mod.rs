@@ -26,18 +26,18 @@ use std::{
 
 use parlor_proto::v1::{self, UpstreamState, discontinuity::Reason as Cause};
 
+use self::{change::Emitter, hold::Holds};
 pub use self::{
     change::{Change, ChangeBody, Touched},
     guild::{Guild, Knowledge, TOMBSTONE_AGE},
 };
-use self::{change::Emitter, hold::Holds};
 use crate::{
     id::{GuildId, RoomId, UserId},
-    update::{GuildSnapshot, Loss, RoomFacts, ShardIndex, Update},
+    update::{GuildSnapshot, Loss, News, RoomFacts, ShardIndex, Update},
 };
 
-/// How many updates of a guild are kept for the time between a new session and the guild's snapshot.
-const EARLY_UPDATES: usize = 1_000;
+/// How much news of a guild is kept for the time between a new session and the guild's snapshot.
+const EARLY_NEWS: usize = 1_000;
 
 /// How a shard's connection stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,9 +72,9 @@ pub struct Directory {
     self_user: Option<UserId>,
     links: BTreeMap<ShardIndex, Link>,
     guilds: BTreeMap<GuildId, Arc<Guild>>,
-    /// Updates of guilds whose snapshot a new session still owes us. Whether the snapshot was made before or after them,
-    /// applying them after it ends at the truth.
-    early: BTreeMap<GuildId, Vec<Update>>,
+    /// News of guilds whose snapshot a new session still owes us. Whether the snapshot was made before or after it,
+    /// applying it after the snapshot ends at the truth.
+    early: BTreeMap<GuildId, Vec<News>>,
     holds: Holds,
 }
 
@@ -114,7 +114,10 @@ impl Directory {
             UpstreamState::Stale
         } else if any(|link| matches!(link, Link::Resuming { .. })) {
             UpstreamState::Resuming
-        } else if self.guilds.values().any(|guild| matches!(guild.knowledge, Knowledge::Awaited | Knowledge::Stale { .. }))
+        } else if self
+            .guilds
+            .values()
+            .any(|guild| matches!(guild.knowledge, Knowledge::Awaited | Knowledge::Stale { .. }))
         {
             UpstreamState::Reconciling
         } else {
@@ -146,19 +149,13 @@ impl Directory {
                 }
                 Vec::new()
             }
-            Update::Room(RoomFacts { guild, .. })
-            | Update::RoomGone { guild, .. }
-            | Update::Voice(crate::update::VoiceState { guild, .. })
-            | Update::Member { guild, .. }
-            | Update::MemberLeft { guild, .. } => {
-                if let Some(early) = self.early.get_mut(&guild) {
-                    if early.len() < EARLY_UPDATES {
-                        early.push(update);
-                        return Vec::new();
-                    }
+            Update::Within(guild, news) => match self.early.get_mut(&guild) {
+                Some(early) if early.len() < EARLY_NEWS => {
+                    early.push(news);
+                    Vec::new()
                 }
-                self.within_guild(guild, update, v1::Origin::Gateway, now)
-            }
+                Some(_) | None => self.within_guild(guild, news, v1::Origin::Gateway, now),
+            },
         }
     }
 
@@ -185,8 +182,8 @@ impl Directory {
             }
             changes.extend(emit.finish());
         }
-        for update in self.holds.settle(guild, name, created_id) {
-            changes.extend(self.within_guild(guild, update, v1::Origin::Gateway, now));
+        for news in self.holds.settle(guild, name, created_id) {
+            changes.extend(self.within_guild(guild, news, v1::Origin::Gateway, now));
         }
         changes
     }
@@ -209,7 +206,7 @@ impl Directory {
 
     /// Discord answered that the room is deleted, or that it was gone before.
     pub fn end_room(&mut self, guild: GuildId, room: RoomId, now: SystemTime) -> Vec<Change> {
-        self.within_guild(guild, Update::RoomGone { guild, room }, v1::Origin::Api, now)
+        self.within_guild(guild, News::RoomGone(room), v1::Origin::Api, now)
     }
 
     fn session_started(
@@ -225,8 +222,12 @@ impl Directory {
         };
         self.self_user = Some(self_user);
         let listed: BTreeSet<GuildId> = listed.iter().copied().collect();
-        let missing: Vec<GuildId> =
-            self.guilds.keys().copied().filter(|guild| self.shard_of(*guild) == shard && !listed.contains(guild)).collect();
+        let missing: Vec<GuildId> = self
+            .guilds
+            .keys()
+            .copied()
+            .filter(|guild| self.shard_of(*guild) == shard && !listed.contains(guild))
+            .collect();
         let mut changes = Vec::new();
         for guild in missing {
             changes.extend(self.guild_left(guild, v1::Origin::Reconcile, now));
@@ -248,7 +249,9 @@ impl Directory {
     fn connection_lost(&mut self, shard: ShardIndex, loss: Loss, last_heard: SystemTime) {
         // A second failure does not move the moment from which on changes may be missing.
         let since = match self.links.get(&shard) {
-            Some(Link::Down { since: Some(since) } | Link::Resuming { since } | Link::Refused { since }) => Some(*since),
+            Some(Link::Down { since: Some(since) } | Link::Resuming { since } | Link::Refused { since }) => {
+                Some(*since)
+            }
             Some(Link::Live) => Some(last_heard),
             Some(Link::Down { since: None }) | None => None,
         };
@@ -279,8 +282,8 @@ impl Directory {
             Knowledge::Awaited | Knowledge::Live | Knowledge::Outage { since: None, .. } => {}
         }
         let mut changes = emit.finish();
-        for update in self.early.remove(&id).unwrap_or_default() {
-            changes.extend(self.within_guild(id, update, v1::Origin::Gateway, now));
+        for news in self.early.remove(&id).unwrap_or_default() {
+            changes.extend(self.within_guild(id, news, v1::Origin::Gateway, now));
         }
         changes
     }
@@ -307,17 +310,14 @@ impl Directory {
     }
 
     /// Applies what happened inside a guild. News of a guild that is not ours is dropped: its snapshot will tell.
-    fn within_guild(&mut self, id: GuildId, update: Update, origin: v1::Origin, now: SystemTime) -> Vec<Change> {
+    fn within_guild(&mut self, id: GuildId, news: News, origin: v1::Origin, now: SystemTime) -> Vec<Change> {
         let Some(guild) = self.guilds.get_mut(&id) else { return Vec::new() };
-        let update = match self.holds.catch(guild, update) {
-            Some(update) => update,
-            None => return Vec::new(),
-        };
+        let Some(news) = self.holds.catch(guild, news) else { return Vec::new() };
         let guild = Arc::make_mut(guild);
         let mut emit = Emitter::new(origin, now);
-        match update {
-            Update::Room(facts) => guild.put_room(facts, None, &mut emit),
-            Update::RoomGone { room, .. } => {
+        match news {
+            News::Room(facts) => guild.put_room(facts, None, &mut emit),
+            News::RoomGone(room) => {
                 let reason = match origin {
                     v1::Origin::Api => v1::room_ended::Reason::Api,
                     v1::Origin::Unspecified | v1::Origin::Gateway | v1::Origin::Ingest | v1::Origin::Reconcile => {
@@ -326,16 +326,9 @@ impl Directory {
                 };
                 guild.drop_room(room, reason, &mut emit);
             }
-            Update::Voice(state) => guild.put_voice(state, self.self_user, &mut emit),
-            Update::Member { user, profile, .. } => guild.put_profile(user, profile, &mut emit),
-            Update::MemberLeft { user, .. } => guild.drop_user(user, &mut emit),
-            Update::SessionStarted { .. }
-            | Update::SessionResumed(_)
-            | Update::ConnectionLost { .. }
-            | Update::Guild(_)
-            | Update::GuildRenamed { .. }
-            | Update::GuildUnavailable(_)
-            | Update::GuildLeft(_) => unreachable!("only updates inside a guild come here"),
+            News::Voice(state) => guild.put_voice(state, self.self_user, &mut emit),
+            News::Member(user, profile) => guild.put_profile(user, profile, &mut emit),
+            News::MemberLeft(user) => guild.drop_user(user, &mut emit),
         }
         emit.finish()
     }
@@ -343,6 +336,8 @@ impl Directory {
     /// The shard that a guild is on (Discord docs, events/gateway, "Sharding").
     fn shard_of(&self, guild: GuildId) -> ShardIndex {
         let shards = u64::try_from(self.links.len()).expect("a count fits 64 bits");
-        ShardIndex(u32::try_from((guild.get() >> 22) % shards).expect("less than the number of shards, which is 32 bits"))
+        ShardIndex(
+            u32::try_from((guild.get() >> 22) % shards).expect("less than the number of shards, which is 32 bits"),
+        )
     }
 }

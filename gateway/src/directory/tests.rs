@@ -9,7 +9,7 @@ use parlor_proto::v1::{self, UpstreamState, voice_event::Kind};
 use proptest::prelude::*;
 
 use super::*;
-use crate::update::{Profile, RoomKind, VoiceFlags, VoiceSessionId, VoiceState};
+use crate::update::{News, Profile, RoomKind, VoiceFlags, VoiceSessionId, VoiceState};
 
 const SHARD: ShardIndex = ShardIndex(0);
 const GUILD: GuildId = GuildId::new(100_000_000_000_000_001);
@@ -54,6 +54,10 @@ fn guild(rooms: Vec<RoomFacts>, voice_states: Vec<VoiceState>) -> Update {
     Update::Guild(GuildSnapshot { guild: GUILD, name: "Guild".to_owned(), rooms, voice_states })
 }
 
+fn within(news: News) -> Update {
+    Update::Within(GUILD, news)
+}
+
 fn started() -> Update {
     Update::SessionStarted { shard: SHARD, self_user: BOT, guilds: vec![GUILD] }
 }
@@ -83,7 +87,9 @@ fn told(changes: &[Change]) -> Vec<String> {
         .map(|change| match &change.body {
             ChangeBody::Discontinuity(entry) => format!("discontinuity {}", entry.reason().as_str_name()),
             ChangeBody::Event(event) => match event.kind.as_ref().expect("a kind") {
-                Kind::RoomCreated(it) => format!("created {} managed={}", which(&it.room), it.room.as_ref().unwrap().managed),
+                Kind::RoomCreated(it) => {
+                    format!("created {} managed={}", which(&it.room), it.room.as_ref().unwrap().managed)
+                }
                 Kind::RoomUpdated(it) => format!("updated {}", which(&it.room)),
                 Kind::RoomEnded(it) => format!("ended {} {}", which(&it.room), it.reason().as_str_name()),
                 Kind::ParticipantJoined(it) => format!("joined {}", who(&it.participant)),
@@ -98,16 +104,16 @@ fn told(changes: &[Change]) -> Vec<String> {
 #[test]
 fn a_move_is_one_event() {
     let mut directory = live();
-    assert_eq!(told(&directory.apply(Update::Voice(voice(1, Some(2), 1)), at(1))), ["moved 1>2 from 1"]);
+    assert_eq!(told(&directory.apply(within(News::Voice(voice(1, Some(2), 1))), at(1))), ["moved 1>2 from 1"]);
 }
 
 #[test]
 fn a_repeated_dispatch_changes_nothing() {
     let mut directory = live();
-    let join = Update::Voice(voice(2, Some(1), 2));
+    let join = within(News::Voice(voice(2, Some(1), 2)));
     assert_eq!(told(&directory.apply(join.clone(), at(1))), ["joined 2>1"]);
     assert!(directory.apply(join, at(2)).is_empty());
-    let leave = Update::Voice(voice(2, None, 2));
+    let leave = within(News::Voice(voice(2, None, 2)));
     assert_eq!(told(&directory.apply(leave.clone(), at(3))), ["left 2>1"]);
     assert!(directory.apply(leave, at(4)).is_empty());
 }
@@ -115,19 +121,19 @@ fn a_repeated_dispatch_changes_nothing() {
 #[test]
 fn who_is_in_a_deleted_room_leaves_before_it_ends() {
     let mut directory = live();
-    let gone = Update::RoomGone { guild: GUILD, room: room_id(1) };
+    let gone = within(News::RoomGone(room_id(1)));
     let expected = ["left 1>1", "ended Lobby REASON_EXTERNAL_DELETE"];
     assert_eq!(told(&directory.apply(gone.clone(), at(1))), expected);
     assert!(directory.apply(gone, at(1)).is_empty());
     // Discord's own word of the leaving comes late and is no news.
-    assert!(directory.apply(Update::Voice(voice(1, None, 1)), at(2)).is_empty());
+    assert!(directory.apply(within(News::Voice(voice(1, None, 1))), at(2)).is_empty());
 }
 
 #[test]
 fn somebody_in_a_room_that_is_not_known_yet_joins_when_it_is() {
     let mut directory = live();
-    assert!(directory.apply(Update::Voice(voice(5, Some(3), 5)), at(1)).is_empty());
-    let told_now = told(&directory.apply(Update::Room(room(3, "Late")), at(2)));
+    assert!(directory.apply(within(News::Voice(voice(5, Some(3), 5))), at(1)).is_empty());
+    let told_now = told(&directory.apply(within(News::Room(room(3, "Late"))), at(2)));
     assert_eq!(told_now, ["created Late managed=false", "joined 5>3"]);
 }
 
@@ -138,13 +144,13 @@ fn our_own_room_appears_once_and_as_ours_whichever_word_comes_first() {
         directory.expect_room(GUILD, "Ours");
         let mut changes = Vec::new();
         if gateway_first {
-            changes.extend(directory.apply(Update::Room(room(7, "Ours")), at(1)));
-            changes.extend(directory.apply(Update::Voice(voice(9, Some(7), 1)), at(1)));
+            changes.extend(directory.apply(within(News::Room(room(7, "Ours"))), at(1)));
+            changes.extend(directory.apply(within(News::Voice(voice(9, Some(7), 1))), at(1)));
         }
         changes.extend(directory.settle_room(GUILD, "Ours", Some(room(7, "Ours")), at(2)));
         if !gateway_first {
-            changes.extend(directory.apply(Update::Room(room(7, "Ours")), at(3)));
-            changes.extend(directory.apply(Update::Voice(voice(9, Some(7), 1)), at(3)));
+            changes.extend(directory.apply(within(News::Room(room(7, "Ours"))), at(3)));
+            changes.extend(directory.apply(within(News::Voice(voice(9, Some(7), 1))), at(3)));
         }
         assert_eq!(told(&changes), ["created Ours managed=true", "joined 9>7"], "gateway first: {gateway_first}");
     }
@@ -154,7 +160,7 @@ fn our_own_room_appears_once_and_as_ours_whichever_word_comes_first() {
 fn a_room_of_the_same_name_that_is_not_ours_is_let_go_as_somebody_elses() {
     let mut directory = live();
     directory.expect_room(GUILD, "Same");
-    assert!(directory.apply(Update::Room(room(8, "Same")), at(1)).is_empty());
+    assert!(directory.apply(within(News::Room(room(8, "Same"))), at(1)).is_empty());
     let changes = directory.settle_room(GUILD, "Same", Some(room(7, "Same")), at(2));
     assert_eq!(told(&changes), ["created Same managed=true", "created Same managed=false"]);
     directory.expect_room(GUILD, "Same");
@@ -165,8 +171,8 @@ fn a_room_of_the_same_name_that_is_not_ours_is_let_go_as_somebody_elses() {
 fn a_room_that_was_deleted_before_our_answer_came_does_not_rise_again() {
     let mut directory = live();
     directory.expect_room(GUILD, "Brief");
-    directory.apply(Update::Room(room(7, "Brief")), at(1));
-    directory.apply(Update::RoomGone { guild: GUILD, room: room_id(7) }, at(1));
+    directory.apply(within(News::Room(room(7, "Brief"))), at(1));
+    directory.apply(within(News::RoomGone(room_id(7))), at(1));
     let changes = directory.settle_room(GUILD, "Brief", Some(room(7, "Brief")), at(2));
     assert_eq!(told(&changes), ["created Brief managed=true", "ended Brief REASON_EXTERNAL_DELETE"]);
 }
@@ -178,7 +184,7 @@ fn a_deletion_that_we_asked_for_is_ours_whichever_word_comes_first() {
         directory.begin_end(GUILD, room_id(2));
         let mut changes = Vec::new();
         if gateway_first {
-            changes.extend(directory.apply(Update::RoomGone { guild: GUILD, room: room_id(2) }, at(1)));
+            changes.extend(directory.apply(within(News::RoomGone(room_id(2))), at(1)));
         }
         changes.extend(directory.end_room(GUILD, room_id(2), at(2)));
         assert_eq!(told(&changes), ["ended Games REASON_API"], "gateway first: {gateway_first}");
@@ -186,14 +192,14 @@ fn a_deletion_that_we_asked_for_is_ours_whichever_word_comes_first() {
     let mut directory = live();
     directory.begin_end(GUILD, room_id(2));
     directory.abandon_end(GUILD, room_id(2));
-    let changes = directory.apply(Update::RoomGone { guild: GUILD, room: room_id(2) }, at(1));
+    let changes = directory.apply(within(News::RoomGone(room_id(2))), at(1));
     assert_eq!(told(&changes), ["ended Games REASON_EXTERNAL_DELETE"]);
 }
 
 #[test]
 fn a_lost_session_is_repaired_by_difference_and_said_to_be() {
     let mut directory = live();
-    directory.apply(Update::Voice(voice(2, Some(2), 2)), at(5));
+    directory.apply(within(News::Voice(voice(2, Some(2), 2))), at(5));
     directory.apply(lost(Loss::SessionLost, at(10)), at(12));
     assert_eq!(directory.upstream(), UpstreamState::Stale);
     assert!(directory.apply(started(), at(20)).is_empty());
@@ -259,7 +265,7 @@ fn what_comes_between_a_new_session_and_its_snapshot_is_applied_after_it() {
     let mut directory = live();
     directory.apply(lost(Loss::SessionLost, at(1)), at(1));
     directory.apply(started(), at(2));
-    assert!(directory.apply(Update::Voice(voice(1, Some(2), 1)), at(3)).is_empty());
+    assert!(directory.apply(within(News::Voice(voice(1, Some(2), 1))), at(3)).is_empty());
     let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]), at(4));
     assert_eq!(told(&changes), ["discontinuity REASON_SESSION_LOST", "moved 1>2 from 1"]);
 }
@@ -352,7 +358,11 @@ enum Step {
     Room(u64, bool),
     Rename(u64, u8),
     Delete(u64),
-    Voice { user: u64, room: Option<u64>, mute: bool },
+    Voice {
+        user: u64,
+        room: Option<u64>,
+        mute: bool,
+    },
     /// The dispatch is sent this many times; 0 is a dispatch that is lost.
     Copies(u8),
     NewSession,
@@ -396,20 +406,20 @@ proptest! {
                     rooms.entry(number).or_insert_with(|| {
                         let kind = if stage { RoomKind::Stage } else { RoomKind::Voice };
                         let facts = RoomFacts { kind, ..room(number, "room") };
-                        dispatches.push(Update::Room(facts.clone()));
+                        dispatches.push(within(News::Room(facts.clone())));
                         facts
                     });
                 }
                 Step::Rename(number, name) => {
                     if let Some(facts) = rooms.get_mut(&number) {
                         facts.name = format!("name {name}");
-                        dispatches.push(Update::Room(facts.clone()));
+                        dispatches.push(within(News::Room(facts.clone())));
                     }
                 }
                 Step::Delete(number) => {
                     if rooms.remove(&number).is_some() {
                         people.retain(|_, state| state.room != Some(room_id(number)));
-                        dispatches.push(Update::RoomGone { guild: GUILD, room: room_id(number) });
+                        dispatches.push(within(News::RoomGone(room_id(number))));
                     }
                 }
                 Step::Voice { user, room, mute } => {
@@ -424,7 +434,7 @@ proptest! {
                     } else {
                         people.remove(&user);
                     }
-                    dispatches.push(Update::Voice(state));
+                    dispatches.push(within(News::Voice(state)));
                 }
                 Step::Copies(number) => copies = number,
                 Step::NewSession => {

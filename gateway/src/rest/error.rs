@@ -65,20 +65,20 @@ impl ErrorBody {
     /// Walks the nested `errors` object to its `_errors` leaves.
     pub(super) fn fields(&self) -> Vec<FieldError> {
         let mut found = Vec::new();
-        collect(&self.errors, String::new(), &mut found);
+        collect(&self.errors, "", &mut found);
         found
     }
 }
 
-fn collect(node: &serde_json::Value, path: String, found: &mut Vec<FieldError>) {
+fn collect(node: &serde_json::Value, path: &str, found: &mut Vec<FieldError>) {
     let Some(object) = node.as_object() else { return };
     for (key, child) in object {
         if key == "_errors" {
             let messages = child.as_array().into_iter().flatten().filter_map(|error| error.get("message")?.as_str());
-            found.extend(messages.map(|message| FieldError { field: path.clone(), message: message.to_owned() }));
+            found.extend(messages.map(|message| FieldError { field: path.to_owned(), message: message.to_owned() }));
         } else {
             let deeper = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            collect(child, deeper, found);
+            collect(child, &deeper, found);
         }
     }
 }

@@ -22,8 +22,8 @@ use twilight_model::{
     id::{Id, marker},
 };
 
-pub use self::error::{FieldError, RestError};
 use self::error::ErrorBody;
+pub use self::error::{FieldError, RestError};
 use crate::{
     id::{CategoryId, GuildId, RoomId},
     translate::wire,
@@ -188,12 +188,7 @@ impl Rest {
     }
 
     /// Deletes a channel. Safe to repeat.
-    pub async fn delete_room(
-        &self,
-        room: RoomId,
-        audit_log_reason: &str,
-        deadline: Instant,
-    ) -> Result<(), RestError> {
+    pub async fn delete_room(&self, room: RoomId, audit_log_reason: &str, deadline: Instant) -> Result<(), RestError> {
         let channel: Id<marker::ChannelMarker> = Id::new(room.get());
         let request = self.builder.delete_channel(channel).reason(audit_log_reason);
         self.ask::<serde::de::IgnoredAny>(request, deadline).await.map(|_| ())
@@ -230,7 +225,8 @@ impl Rest {
         let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
             return Err(RestError::Unavailable);
         };
-        let method = http::Method::from_bytes(request.method().name().as_bytes()).expect("twilight's methods are HTTP's");
+        let method =
+            http::Method::from_bytes(request.method().name().as_bytes()).expect("twilight's methods are HTTP's");
         let mut outgoing = self
             .http
             .request(method.clone(), format!("{}/{}", self.api_url, request.path()))

@@ -190,21 +190,19 @@ impl ShardTask {
                 Some(Ok(Message::Text(text))) => text,
                 Some(Ok(Message::Close(frame))) => return Exit::Ended(ending_of(frame.as_ref())),
                 None => return Exit::Ended(Ending::Dropped),
-                Some(Err(error)) => match error.kind() {
-                    ReceiveMessageErrorType::Reconnect => {
-                        warn!(shard = self.index.0, error = source_of(&error), "cannot reach the gateway");
-                        return Exit::Ended(Ending::NotMade);
-                    }
-                    ReceiveMessageErrorType::Compression => {
-                        flush_close(shard).await;
-                        return Exit::Ended(Ending::Garbled);
-                    }
-                    // The error's text holds the whole payload, which is nobody's business.
-                    _ => {
-                        self.skipped("a gateway payload that is not one");
-                        continue;
-                    }
-                },
+                Some(Err(error)) if matches!(error.kind(), ReceiveMessageErrorType::Reconnect) => {
+                    warn!(shard = self.index.0, error = source_of(&error), "cannot reach the gateway");
+                    return Exit::Ended(Ending::NotMade);
+                }
+                Some(Err(error)) if matches!(error.kind(), ReceiveMessageErrorType::Compression) => {
+                    flush_close(shard).await;
+                    return Exit::Ended(Ending::Garbled);
+                }
+                // The error's text holds the whole payload, which is nobody's business.
+                Some(Err(_)) => {
+                    self.skipped("a gateway payload that is not one");
+                    continue;
+                }
             };
             self.last_heard = SystemTime::now();
             let update = match translate(self.index, &text) {
@@ -230,7 +228,11 @@ impl ShardTask {
             if matches!(update, Update::SessionStarted { .. } | Update::SessionResumed(_)) {
                 started = true;
                 self.pacing.active(Instant::now());
-                info!(shard = self.index.0, resumed = matches!(update, Update::SessionResumed(_)), "gateway session is up");
+                info!(
+                    shard = self.index.0,
+                    resumed = matches!(update, Update::SessionResumed(_)),
+                    "gateway session is up"
+                );
             }
             match self.updates.try_send(update) {
                 Ok(()) => self.delivered(shard),

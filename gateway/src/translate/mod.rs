@@ -2,15 +2,16 @@
 
 pub(crate) mod wire;
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
     id::{GuildId, UserId},
-    update::{GuildSnapshot, Profile, ShardIndex, Update},
+    update::{GuildSnapshot, News, Profile, ShardIndex, Update, VoiceState},
 };
-use std::collections::BTreeMap;
 
 /// A dispatch could not be read. It is skipped: what it would have told comes with the next guild snapshot.
 #[derive(Debug, Error)]
@@ -103,22 +104,22 @@ fn dispatch(shard: ShardIndex, event: &str, data: &str) -> Result<Option<Update>
         "CHANNEL_UPDATE" => room(read("CHANNEL_UPDATE", data)?),
         "CHANNEL_DELETE" => {
             let channel: wire::ChannelRef = read("CHANNEL_DELETE", data)?;
-            channel.guild_id.map(|guild| Update::RoomGone { guild, room: channel.id })
+            channel.guild_id.map(|guild| Update::Within(guild, News::RoomGone(channel.id)))
         }
         "VOICE_STATE_UPDATE" => {
             let state: wire::RawVoiceState = read("VOICE_STATE_UPDATE", data)?;
-            state.guild_id.map(|guild| Update::Voice(state.into_state(guild)))
+            state.guild_id.map(|guild| Update::Within(guild, News::Voice(state.into_state(guild))))
         }
         "GUILD_MEMBER_UPDATE" => {
             let member: wire::Member = read("GUILD_MEMBER_UPDATE", data)?;
             member.guild_id.and_then(|guild| {
                 let (user, profile) = member.into_profile(guild)?;
-                Some(Update::Member { guild, user, profile })
+                Some(Update::Within(guild, News::Member(user, profile)))
             })
         }
         "GUILD_MEMBER_REMOVE" => {
             let member: wire::MemberRemove = read("GUILD_MEMBER_REMOVE", data)?;
-            Some(Update::MemberLeft { guild: member.guild_id, user: member.user.id })
+            Some(Update::Within(member.guild_id, News::MemberLeft(member.user.id)))
         }
         _ => None,
     };
@@ -131,7 +132,7 @@ fn read<'a, T: Deserialize<'a>>(event: &'static str, data: &'a str) -> Result<T,
 
 fn room(channel: wire::Channel) -> Option<Update> {
     let guild = channel.guild_id?;
-    channel.into_room(guild).map(Update::Room)
+    channel.into_room(guild).map(|facts| Update::Within(guild, News::Room(facts)))
 }
 
 /// The guild with its members' profiles put beside their voice states, where GUILD_CREATE keeps them apart.
@@ -147,11 +148,7 @@ fn snapshot(raw: wire::GuildCreate) -> GuildSnapshot {
     }
 }
 
-fn voice_state(
-    raw: wire::RawVoiceState,
-    guild: GuildId,
-    profiles: &mut BTreeMap<UserId, Profile>,
-) -> crate::update::VoiceState {
+fn voice_state(raw: wire::RawVoiceState, guild: GuildId, profiles: &mut BTreeMap<UserId, Profile>) -> VoiceState {
     let mut state = raw.into_state(guild);
     if state.profile.is_none() {
         state.profile = profiles.remove(&state.user);
@@ -170,10 +167,9 @@ mod tests {
     const SHARD: ShardIndex = ShardIndex(0);
 
     fn update(text: &str) -> Update {
-        match translate(SHARD, text).expect("translates") {
-            Payload::Update(update) => update,
-            other => panic!("expected an update, got {other:?}"),
-        }
+        let payload = translate(SHARD, text).expect("translates");
+        let Payload::Update(update) = payload else { panic!("expected an update, got {payload:?}") };
+        update
     }
 
     #[test]

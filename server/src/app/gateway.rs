@@ -6,11 +6,10 @@ use std::{
 };
 
 use parlor_gateway::{
-    ShardIndex, Update,
+    Loss, ShardIndex, Update,
     rest::{GatewayInfo, Rest, RestError},
     shard::{self, GatewayConfig},
 };
-use parlor_gateway::Loss;
 use parlor_proto::v1::UpstreamState;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
@@ -55,7 +54,12 @@ pub(super) async fn run(link: Link, stop: CancellationToken) {
         shards: shards.unwrap_or(info.shards),
         session_starts: info.session_starts,
     };
-    info!(url = config.url, shards = config.shards, session_starts = config.session_starts.remaining, "connecting to the gateway");
+    info!(
+        url = config.url,
+        shards = config.shards,
+        session_starts = config.session_starts.remaining,
+        "connecting to the gateway"
+    );
     hub.run_shards(config.shards);
     let (updates, mut news) = mpsc::channel(shard::QUEUE);
     let feed = async {
@@ -78,10 +82,8 @@ async fn ask(rest: &Rest) -> Result<GatewayInfo, CredentialsRefused> {
             Ok(info) => return Ok(info),
             Err(RestError::CredentialsRefused) => return Err(CredentialsRefused),
             Err(error) => {
-                let wait = match error {
-                    RestError::RateLimited { retry_after } => retry_after.max(pause),
-                    _ => pause.mul_f64(0.5 + 0.5 * fastrand::f64()),
-                };
+                let jittered = pause.mul_f64(0.5 + 0.5 * fastrand::f64());
+                let wait = if let RestError::RateLimited { retry_after } = error { retry_after } else { jittered };
                 warn!(%error, ?wait, "Discord does not say where its gateway is; asking again");
                 tokio::time::sleep(wait).await;
                 pause = (pause * 2).min(PAUSE);

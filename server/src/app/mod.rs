@@ -130,11 +130,15 @@ impl Server {
         let secret = secret::load_or_make(&config.store.dir)?;
         let hub = Arc::new(Hub::new(State::new(
             Directory::new(config.discord.shards.unwrap_or(1)),
-            Log::new(Epoch::random(), CursorKey::new(&secret), Retention {
-                age: config.events.retention_time,
-                entries: usize_of(config.events.retention_entries),
-                bytes: usize_of(config.events.retention_bytes),
-            }),
+            Log::new(
+                Epoch::random(),
+                CursorKey::new(&secret),
+                Retention {
+                    age: config.events.retention_time,
+                    entries: usize_of(config.events.retention_entries),
+                    bytes: usize_of(config.events.retention_bytes),
+                },
+            ),
         )));
 
         let (health, health_service) = Health::new().await;
@@ -165,11 +169,13 @@ impl Server {
 
         let serving_ends = CancellationToken::new();
         let incoming = Acceptor::new(listeners.api, config.limits.clone(), tls).incoming();
-        let api = tokio::spawn(
-            edge::server_builder(&config.limits)
-                .serve_with_incoming_shutdown(service, incoming, serving_ends.clone().cancelled_owned()),
-        );
-        let ops = axum::serve(listeners.ops, ops_router(ops_pages)).with_graceful_shutdown(last.clone().cancelled_owned());
+        let api = tokio::spawn(edge::server_builder(&config.limits).serve_with_incoming_shutdown(
+            service,
+            incoming,
+            serving_ends.clone().cancelled_owned(),
+        ));
+        let ops =
+            axum::serve(listeners.ops, ops_router(ops_pages)).with_graceful_shutdown(last.clone().cancelled_owned());
         let ops = tokio::spawn(async move { ops.await });
         tokio::spawn(metrics.keep(last.clone()));
 
@@ -270,12 +276,7 @@ struct Drain {
 }
 
 impl Drain {
-    async fn run<A, G, O>(
-        self,
-        mut api: JoinHandle<A>,
-        gateway: JoinHandle<G>,
-        ops: JoinHandle<O>,
-    ) {
+    async fn run<A, G, O>(self, mut api: JoinHandle<A>, gateway: JoinHandle<G>, ops: JoinHandle<O>) {
         let deadline = Instant::now() + self.limit;
         info!(grace = ?self.grace, limit = ?self.limit, "draining");
         self.readiness.send_replace(Readiness::Draining);

@@ -80,8 +80,7 @@ mod tests {
         let all = || Filter::new(GuildGrant::All, BTreeSet::new(), BTreeSet::new(), []);
         let one = Filter::new(GuildGrant::All, [guild(1)].into(), BTreeSet::new(), []);
         let granted = Filter::new(GuildGrant::Only([guild(1)].into()), BTreeSet::new(), BTreeSet::new(), []);
-        let moves =
-            Filter::new(GuildGrant::All, BTreeSet::new(), BTreeSet::new(), [VoiceEventKind::ParticipantMoved]);
+        let moves = Filter::new(GuildGrant::All, BTreeSet::new(), BTreeSet::new(), [VoiceEventKind::ParticipantMoved]);
         assert_eq!(all().id(), all().id());
         let ids: BTreeSet<_> = [all(), one, granted, moves].iter().map(Filter::id).collect();
         assert_eq!(ids.len(), 4);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use parlor_gateway::{
-    Directory, GuildId, GuildSnapshot, Loss, RoomFacts, RoomId, RoomKind, ShardIndex, Update, UserId, VoiceFlags,
+    Directory, GuildId, GuildSnapshot, Loss, News, RoomFacts, RoomId, RoomKind, ShardIndex, Update, UserId, VoiceFlags,
     VoiceSessionId, VoiceState,
 };
 use parlor_proto::v1::{
@@ -30,14 +30,15 @@ fn room_id(number: u64) -> RoomId {
 }
 
 fn voice(guild: u64, user: u64, room: Option<u64>) -> Update {
-    Update::Voice(VoiceState {
+    let state = VoiceState {
         guild: guild_id(guild),
         user: UserId::new(300_000_000_000_000_000 + user),
         room: room.map(|room| room_id(guild * 10 + room)),
         session: VoiceSessionId("s".to_owned()),
         flags: VoiceFlags::default(),
         profile: None,
-    })
+    };
+    Update::Within(guild_id(guild), News::Voice(state))
 }
 
 fn snapshot(guild: u64) -> Update {
@@ -397,7 +398,11 @@ fn draining_repeats_the_position_that_the_client_holds() {
 /// What happens in a random history.
 #[derive(Clone, Debug)]
 enum Step {
-    Voice { guild: u64, user: u64, room: Option<u64> },
+    Voice {
+        guild: u64,
+        user: u64,
+        room: Option<u64>,
+    },
     Lost,
     /// The client reads at most so many frames.
     Read(usize),

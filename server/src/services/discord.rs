@@ -68,12 +68,13 @@ impl DiscordRooms {
     ) -> Result<RoomFacts, Failure> {
         let RoomSpec { name, kind, category, user_limit, bitrate } = spec;
         let room = NewRoom { guild: permit.guild(), name, kind, category, user_limit, bitrate };
-        self.rest.create_room(&room, reason, deadline).await.map_err(|error| match error {
-            RestError::OutcomeUnknown | RestError::UnreadableAnswer => {
+        self.rest.create_room(&room, reason, deadline).await.map_err(|error| {
+            if matches!(error, RestError::OutcomeUnknown | RestError::UnreadableAnswer) {
                 let message = "no answer tells whether Discord has made the room: repeat with the same request_id";
                 Failure::new(Reason::CreateOutcomeUnknown, message)
+            } else {
+                failure(error)
             }
-            known => failure(known),
         })
     }
 
@@ -98,7 +99,8 @@ fn failure(error: RestError) -> Failure {
     match error {
         RestError::Refused { status, code, fields, .. } => refused(status, code, fields),
         RestError::RateLimited { retry_after } => {
-            Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests").retry_after(retry_after)
+            Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests")
+                .retry_after(retry_after)
         }
         RestError::Unavailable | RestError::OutcomeUnknown | RestError::UnreadableAnswer => {
             Failure::new(Reason::DiscordUnavailable, "Discord does not answer as it should; try again")
@@ -113,7 +115,9 @@ fn failure(error: RestError) -> Failure {
 fn refused(status: u16, code: u64, fields: Vec<FieldError>) -> Failure {
     let failure = match code {
         50_035 => Failure::bad_request(fields.into_iter().map(|field| (our_name(&field.field), field.message))),
-        20_031 => Failure::bad_request([("display_name".to_owned(), "holds words that Discord does not allow".to_owned())]),
+        20_031 => {
+            Failure::bad_request([("display_name".to_owned(), "holds words that Discord does not allow".to_owned())])
+        }
         10_003 => Failure::new(Reason::RoomUnknown, "Discord does not know the room"),
         10_004 => Failure::new(Reason::GuildUnknown, "Discord does not know the guild, or the bot is not in it"),
         50_001 | 50_013 => Failure::new(
@@ -124,7 +128,9 @@ fn refused(status: u16, code: u64, fields: Vec<FieldError>) -> Failure {
         30_013 | 30_060 | 30_061 => {
             Failure::new(Reason::DiscordQuota, "a limit of Discord is reached, such as 500 channels in a guild")
         }
-        20_028 | 20_029 | 40_062 => Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests"),
+        20_028 | 20_029 | 40_062 => {
+            Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests")
+        }
         _ => Failure::new(Reason::DiscordRefused, "Discord refused the request"),
     };
     failure.with("discord_status", status.to_string()).with("discord_code", code.to_string())

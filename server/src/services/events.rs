@@ -88,8 +88,10 @@ impl EventService {
         let now = Instant::now();
         let changes = self.hub.changes();
         let subscription = self.hub.subscribe(order, (self.clock)(), now).map_err(|error| match error {
-            OpenError::CursorInvalid => Failure::new(Reason::CursorInvalid, "the cursor was not made by this deployment")
-                .violation("cursor", "is not a cursor of this deployment"),
+            OpenError::CursorInvalid => {
+                Failure::new(Reason::CursorInvalid, "the cursor was not made by this deployment")
+                    .violation("cursor", "is not a cursor of this deployment")
+            }
             OpenError::Gap(gap) => expired(gap),
         })?;
         Ok(Reader {
@@ -215,7 +217,9 @@ impl Reader {
             }
             let now = Instant::now();
             if self.deadline.is_some_and(|deadline| now >= deadline) {
-                return Err(self.with_cursor(Failure::new(Reason::DeadlineExceeded, "the call's deadline is over").into()));
+                return Err(
+                    self.with_cursor(Failure::new(Reason::DeadlineExceeded, "the call's deadline is over").into())
+                );
             }
             if self.rules.draining.is_cancelled() || now >= self.old {
                 return Ok(self.drain());

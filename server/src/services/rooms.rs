@@ -88,7 +88,8 @@ impl RoomService for Rooms {
 
         let mark = format!("{reason} [parlor:{id}]");
         let asked = format!("{guild} {spec:?} {reason}");
-        let work = Arc::clone(&self.shared).create(permit, spec, mark.trim_start().to_owned(), id.to_string(), deadline);
+        let work =
+            Arc::clone(&self.shared).create(permit, spec, mark.trim_start().to_owned(), id.to_string(), deadline);
         let answer = self.creates.once(&principal.subject, id, asked, work).await?;
         Ok(Response::new(answer))
     }
@@ -125,7 +126,8 @@ impl RoomService for Rooms {
         }
 
         let snapshot = self.shared.hub.snapshot();
-        let guilds = snapshot.guilds.iter().filter(|(id, _)| granted.covers(**id) && only.is_none_or(|only| only == **id));
+        let guilds =
+            snapshot.guilds.iter().filter(|(id, _)| granted.covers(**id) && only.is_none_or(|only| only == **id));
         let mut listed = guilds
             .flat_map(|(id, guild)| guild.room_ids().map(move |room| (*id, room, guild)))
             .filter(|(guild, room, _)| after.is_none_or(|after| (guild.get(), room.get()) > after))

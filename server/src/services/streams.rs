@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{auth::Subject, status::{Failure, Reason}};
+use crate::{
+    auth::Subject,
+    status::{Failure, Reason},
+};
 
 /// Counts open streams against two limits.
 #[derive(Clone, Debug)]

@@ -55,8 +55,12 @@ fn every_command_that_is_printed_works() {
 /// A bot token that is configured for production has no business in development.
 #[test]
 fn a_configured_bot_token_is_neither_used_nor_shown() {
-    let dev = Dev::start(&[("PARLOR_DISCORD__TOKEN", "real.bot.token"), ("PARLOR_DISCORD__API_URL", "https://discord.com/api/v10")]);
-    let discord = dev.printed_after("emulated Discord").split("/api").next().unwrap().trim_start_matches("http://").to_owned();
+    let dev = Dev::start(&[
+        ("PARLOR_DISCORD__TOKEN", "real.bot.token"),
+        ("PARLOR_DISCORD__API_URL", "https://discord.com/api/v10"),
+    ]);
+    let discord =
+        dev.printed_after("emulated Discord").split("/api").next().unwrap().trim_start_matches("http://").to_owned();
     let world = crate::parlord::page(&discord, "/control/world");
     assert!(world.contains("Parlor Dev"), "{world}");
     for text in [&world, &dev.printed, &dev.log()] {

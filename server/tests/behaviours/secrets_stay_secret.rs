@@ -7,7 +7,8 @@ use crate::parlord::{Dev, page};
 #[test]
 fn no_secret_is_logged_or_measured() {
     let dev = Dev::start(&[]);
-    let token = dev.commands().iter().find_map(|command| command.strip_prefix("export PARLOR_TOKEN=")).unwrap().to_owned();
+    let token =
+        dev.commands().iter().find_map(|command| command.strip_prefix("export PARLOR_TOKEN=")).unwrap().to_owned();
     let token = token.trim_matches('\'');
     let api = dev.printed_after("gRPC, grpc-web").to_owned();
     let ops = dev.printed_after("metrics, probes").split('/').nth(2).unwrap().to_owned();
