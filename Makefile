@@ -24,18 +24,22 @@ help: ## Show this list
 dev: ## Run Parlor with a Discord on loopback beside it (flags: ARGS="…")
 	@$(MAKE) --no-print-directory deps FOR=dev
 	cargo build --workspace --bins
-	$(TARGET)/debug/parlord dev $(ARGS)
+	$(TARGET)/debug/parlord dev --grpcurl .deps/venv/bin/grpcurl $(ARGS)
 
 .PHONY: test
 test: deps lint clients ## Lint, then run every test, real clients included: what has to pass
 	cargo test --workspace --locked
 
 .PHONY: deps
-deps: $(if $(filter dev,$(FOR)),deps-build,deps-build deps-test) ## Install what is missing and show the versions (FOR=dev: only what `make dev` needs)
+deps: $(if $(filter dev,$(FOR)),deps-build deps-dev,deps-build deps-test) ## Install what is missing and show the versions (FOR=dev: only what `make dev` needs)
 
 .PHONY: deps-build
 deps-build:
 	@scripts/deps build $(QUIET)
+
+.PHONY: deps-dev
+deps-dev:
+	@scripts/deps dev $(QUIET)
 
 .PHONY: deps-test
 deps-test:

@@ -60,6 +60,9 @@ pub(crate) enum Command {
         /// Where the emulated Discord listens
         #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:50080")]
         emulator_listen: SocketAddr,
+        /// The grpcurl that the printed commands call
+        #[arg(long, value_name = "PROGRAM", default_value = "grpcurl")]
+        grpcurl: String,
     },
     /// Look at the configuration
     Config {

@@ -111,8 +111,8 @@ pub async fn start(mut config: Config, emulator_listen: SocketAddr, metrics: Met
 }
 
 impl Dev {
-    /// What a person at the terminal can do now.
-    pub fn what_to_type_next(&self) -> String {
+    /// What a person at the terminal can do now, with this grpcurl.
+    pub fn what_to_type_next(&self, grpcurl: &str) -> String {
         let Self { server, emulator, token } = self;
         let (api, ops, discord) = (server.api_addr(), server.ops_addr(), emulator.addr());
         let guild = discord_emulator::PARLOR_DEV;
@@ -129,12 +129,12 @@ A token for everything, for 24 hours:
 
 Create a room:
 
-  grpcurl -plaintext -H "authorization: Bearer $PARLOR_TOKEN" \
+  {grpcurl} -plaintext -H "authorization: Bearer $PARLOR_TOKEN" \
     -d '{{"guild_id":"{guild}","display_name":"My room"}}' {api} parlor.v1.RoomService/CreateRoom
 
 Watch who is in which room (leave it running):
 
-  grpcurl -plaintext -H "authorization: Bearer $PARLOR_TOKEN" -d '{{}}' {api} parlor.v1.VoiceEventService/SubscribeVoiceEvents
+  {grpcurl} -plaintext -H "authorization: Bearer $PARLOR_TOKEN" -d '{{}}' {api} parlor.v1.VoiceEventService/SubscribeVoiceEvents
 
 Make somebody join, move and leave (curl http://{discord}/control tells the rest):
 

@@ -64,7 +64,7 @@ async fn run(cli: Cli) -> Result<(), Exit> {
     match &cli.command {
         Command::Serve => serve(&cli).await,
         #[cfg(feature = "dev")]
-        Command::Dev { emulator_listen } => dev(&cli, *emulator_listen).await,
+        Command::Dev { emulator_listen, grpcurl } => dev(&cli, *emulator_listen, grpcurl).await,
         Command::Config { command } => config(&cli, command),
     }
 }
@@ -95,7 +95,7 @@ async fn serve(cli: &Cli) -> Result<(), Exit> {
 }
 
 #[cfg(feature = "dev")]
-async fn dev(cli: &Cli, emulator_listen: std::net::SocketAddr) -> Result<(), Exit> {
+async fn dev(cli: &Cli, emulator_listen: std::net::SocketAddr, grpcurl: &str) -> Result<(), Exit> {
     use parlor_server::dev;
 
     let config = read(cli, Mode::Dev)?.config;
@@ -103,7 +103,7 @@ async fn dev(cli: &Cli, emulator_listen: std::net::SocketAddr) -> Result<(), Exi
     let signals = Signals::new();
     let metrics = Metrics::install().map_err(Exit::failed)?;
     let dev = dev::start(config, emulator_listen, metrics).await.map_err(Exit::failed)?;
-    println!("{}", dev.what_to_type_next());
+    println!("{}", dev.what_to_type_next(grpcurl));
     let (server, _emulator) = dev.into_parts();
     signals.until_told_to_stop(server).await
 }

@@ -10,6 +10,7 @@ mod fault_injection;
 mod identify;
 mod lifecycle;
 mod outages;
+mod purity;
 mod rate_limits;
 mod rest;
 mod resume;

@@ -249,6 +249,8 @@ fn with_reflection(routes: Routes) -> Routes {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // Without these, grpcurl and buf curl show the details of errors as bytes.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let v1 = builder().build_v1().expect("our descriptors are whole: build.rs compiled them");
     let v1alpha = builder().build_v1alpha().expect("our descriptors are whole: build.rs compiled them");

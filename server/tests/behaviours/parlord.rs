@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::Path,
     process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -75,6 +76,19 @@ impl Dev {
     /// Everything that it has logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("log")).unwrap()
+    }
+
+    /// Waits until it has logged a text, and returns the whole log.
+    pub(crate) fn log_with(&self, text: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "`{text}` is not logged: {log}");
+            std::thread::yield_now();
+        }
     }
 
     /// Asks it to end as Ctrl-C does, and returns its exit code.
