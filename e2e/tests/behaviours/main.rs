@@ -4,6 +4,7 @@
 
 mod a_draining_server_says_so;
 mod arrows_point_where_they_may;
+mod callers_find_the_contract_over_tls;
 mod discord_faults_converge;
 mod every_language_sees_the_same_events;
 mod refusals_are_what_the_contract_says;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What a pure file does not name.
-const FOREIGN: [&str; 7] = ["Instant", "SystemTime", "tokio", "axum", "std::net", "std::sync::Mutex", "thread"];
+const FOREIGN: [&str; 7] = ["Instant", "SystemTime", "tokio", "axum", "std::net", "std::sync::Mutex", "std::thread"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
