@@ -105,7 +105,14 @@ impl Guild {
 
     /// Every room for the API: those that are there by id, then those that ended a short while ago.
     pub fn rooms(&self) -> impl Iterator<Item = (RoomId, v1::Room)> {
-        let live = self.rooms.iter().map(|(id, room)| (*id, room.to_proto(self.count_in(*id))));
+        let mut inside: BTreeMap<RoomId, usize> = BTreeMap::new();
+        for participant in self.participants.values() {
+            *inside.entry(participant.room).or_default() += 1;
+        }
+        let live = self
+            .rooms
+            .iter()
+            .map(move |(id, room)| (*id, room.to_proto(inside.get(id).copied().unwrap_or_default())));
         live.chain(self.ended.iter().map(|(id, ended)| (*id, ended.room.clone())))
     }
 

@@ -240,8 +240,8 @@ impl Rest {
         }
         let answer = outgoing.send().await;
         let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
-        metrics::counter!("parlor_discord_requests_total", "method" => method.to_string(), "status" => status.to_string())
-            .increment(1);
+        let route = format!("{method} {}", route_of(request.path()));
+        metrics::counter!("parlor_discord_requests_total", "route" => route, "status" => status.to_string()).increment(1);
         let answer = answer.map_err(|failure| self.unanswered(&failure))?;
         let retry_after = retry_after(answer.headers());
         let body = read_limited(answer).await?;
@@ -293,6 +293,13 @@ struct RateLimitBody {
     retry_after: f64,
 }
 
+/// The path with its ids left out, which is one of few: ids are never a metric's label.
+fn route_of(path: &str) -> String {
+    let (path, _query) = path.split_once('?').unwrap_or((path, ""));
+    let part = |part: &str| if part.bytes().any(|byte| byte.is_ascii_digit()) { "{id}" } else { part }.to_owned();
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
 fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
@@ -307,4 +314,16 @@ async fn read_limited(mut answer: reqwest::Response) -> Result<Vec<u8>, RestErro
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_becomes_a_label() {
+        assert_eq!(route_of("guilds/100000000000000001/channels"), "guilds/{id}/channels");
+        assert_eq!(route_of("channels/100000000000000001?x=1"), "channels/{id}");
+        assert_eq!(route_of("gateway/bot"), "gateway/bot");
+    }
 }

@@ -75,7 +75,9 @@ impl<T: Clone + Send + Sync + 'static> Calls<T> {
     ) -> Result<watch::Receiver<Answer<T>>, Failure> {
         let now = Instant::now();
         let mut made = self.made.lock().expect("nothing panics while it holds this lock");
-        if let Some(call) = made.get(&key) {
+        // A call whose work panicked has no answer and never will: the next one tries again.
+        let given_up = |call: &Call<T>| call.answer.has_changed().is_err() && call.answer.borrow().is_none();
+        if let Some(call) = made.get(&key).filter(|call| !given_up(call)) {
             if call.request == request {
                 return Ok(call.answer.clone());
             }
@@ -154,6 +156,15 @@ mod tests {
         calls.once(&ann(), id, "a".into(), failing(Reason::CreateOutcomeUnknown)).await.expect_err("fails");
         let kept = calls.once(&ann(), id, "a".into(), async { Ok(1) }).await.expect_err("kept");
         assert_eq!(kept.reason(), Reason::CreateOutcomeUnknown);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panicked_is_tried_again() {
+        let calls: Calls<u8> = Calls::default();
+        let id = Uuid::new_v4();
+        let failure = calls.once(&ann(), id, "a".into(), async { panic!("a bug, on purpose") }).await.expect_err("fails");
+        assert_eq!(failure.reason(), Reason::Internal);
+        assert_eq!(calls.once(&ann(), id, "a".into(), async { Ok(1) }).await.expect("answered"), 1);
     }
 
     #[tokio::test]
