@@ -17,7 +17,7 @@ pub enum Fault {
     RequestReconnect,
     /// Op 9.
     InvalidateSession {
-        /// `d`: whether the session may be resumed; `false` also ends it here.
+        /// `d`: whether the session may be resumed, on this or another connection; `false` ends it here.
         resumable: bool,
     },
     /// A close frame with this code.

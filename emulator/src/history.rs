@@ -307,8 +307,6 @@ fn named(world: &mut World, person: u8) -> UserId {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn a_fold_of_what_was_sent_is_the_world(
         steps in proptest::collection::vec(step(), 1..80),

@@ -290,8 +290,12 @@ impl Gateway {
                 self.close(id, CloseReason::Scripted(code), around, now);
             } else if let Fault::InvalidateSession { resumable } = *fault {
                 self.send(id, 9, &json!(resumable));
-                if let (false, Some(session)) = (resumable, session) {
-                    self.greet_again(id);
+                let Some(session) = session else { continue };
+                // Either way the connection has no session now: discord.js resumes on it, others on a new one.
+                self.greet_again(id);
+                if resumable {
+                    self.lose_connection(&session, now);
+                } else {
                     self.end_session(&session, around);
                 }
             }
@@ -385,10 +389,15 @@ impl Gateway {
     /// Forgets a connection; the session that it carried goes on without one.
     fn detach(&mut self, id: ConnectionId, now: Timestamp) -> Option<String> {
         let connection = self.connections.remove(&id)?;
-        let Stage::Attached(session_id) = connection.stage else { return None };
-        let session = self.sessions.get_mut(&session_id)?;
-        session.link = Link::Detached(now);
-        Some(session_id)
+        let Stage::Attached(session) = connection.stage else { return None };
+        self.lose_connection(&session, now);
+        Some(session)
+    }
+
+    fn lose_connection(&mut self, session: &str, now: Timestamp) {
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.link = Link::Detached(now);
+        }
     }
 
     fn greet_again(&mut self, id: ConnectionId) {
