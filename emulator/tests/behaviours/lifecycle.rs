@@ -60,7 +60,7 @@ async fn the_program_says_where_it_is_and_stops_when_asked() {
     let control = rest_url.replace("/api/v10", "/control");
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     assert!(http.get(control).send().await.unwrap().text().await.unwrap().contains("curl"));
-    let asked = Command::new("kill").args(["-TERM", &program.id().to_string()]).status().unwrap();
+    let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", program.id())]).status().unwrap();
     assert!(asked.success());
     let exit = tokio::task::spawn_blocking(move || program.wait()).await.unwrap().unwrap();
     assert!(exit.success(), "{exit}");

@@ -70,7 +70,7 @@ impl DiscordRooms {
         let room = NewRoom { guild: permit.guild(), name, kind, category, user_limit, bitrate };
         self.rest.create_room(&room, reason, deadline).await.map_err(|error| {
             if matches!(error, RestError::OutcomeUnknown | RestError::UnreadableAnswer) {
-                let message = "no answer tells whether Discord has made the room: repeat with the same request_id";
+                let message = "no answer tells whether Discord has made the room: a repeat with this request_id makes no second one";
                 Failure::new(Reason::CreateOutcomeUnknown, message)
             } else {
                 failure(error)

@@ -93,7 +93,7 @@ impl Dev {
 
     /// Asks it to end as Ctrl-C does, and returns its exit code.
     pub(crate) fn interrupt(mut self) -> Option<i32> {
-        let asked = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        let asked = Command::new("sh").args(["-c", &format!("kill -INT {}", self.child.id())]).status().unwrap();
         assert!(asked.success());
         self.child.wait().unwrap().code()
     }
