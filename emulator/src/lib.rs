@@ -26,6 +26,7 @@ mod faults;
 mod gateway;
 #[cfg(test)]
 mod history;
+mod machine;
 mod rest;
 mod shell;
 mod stats;
@@ -35,6 +36,7 @@ mod world;
 pub use config::{Config, GatewayLimits, Limit, RestLimits};
 pub use faults::{Fault, Injection, RestAnswer};
 pub use gateway::Intents;
+pub use machine::{Connection, Machine, Sent};
 pub use shell::{Emulator, Person};
 pub use stats::Stats;
 pub use world::{

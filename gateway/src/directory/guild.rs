@@ -109,10 +109,8 @@ impl Guild {
         for participant in self.participants.values() {
             *inside.entry(participant.room).or_default() += 1;
         }
-        let live = self
-            .rooms
-            .iter()
-            .map(move |(id, room)| (*id, room.to_proto(inside.get(id).copied().unwrap_or_default())));
+        let live =
+            self.rooms.iter().map(move |(id, room)| (*id, room.to_proto(inside.get(id).copied().unwrap_or_default())));
         live.chain(self.ended.iter().map(|(id, ended)| (*id, ended.room.clone())))
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -241,9 +241,10 @@ impl Rest {
         let answer = outgoing.send().await;
         let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
         let route = format!("{method} {}", route_of(request.path()));
-        metrics::counter!("parlor_discord_requests_total", "route" => route, "status" => status.to_string()).increment(1);
+        metrics::counter!("parlor_discord_requests_total", "route" => route, "status" => status.to_string())
+            .increment(1);
         let answer = answer.map_err(|failure| self.unanswered(&failure))?;
-        let retry_after = retry_after(answer.headers());
+        let headers = answer.headers().clone();
         let body = read_limited(answer).await?;
         match status {
             200..=299 => Ok(Answer::Body(body)),
@@ -253,20 +254,16 @@ impl Rest {
                 Err(RestError::CredentialsRefused)
             }
             429 => {
-                let named = serde_json::from_slice::<RateLimitBody>(&body).ok().map(|body| body.retry_after);
-                let named = named.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).map(Duration::from_secs_f64);
-                // An edge that says nothing of how long is not to be asked again by a program.
-                let wait = retry_after.into_iter().chain(named).max().unwrap_or(Duration::from_secs(15 * 60));
+                let wait = asked_wait(&headers, &body);
                 warn!(?wait, "Discord limits the rate (429)");
                 Ok(Answer::Wait(wait))
             }
             500..=599 if method == http::Method::POST => Err(RestError::OutcomeUnknown),
             500..=599 => Err(RestError::Unavailable),
             _ => {
-                let body: ErrorBody = serde_json::from_slice(&body).map_err(|_| RestError::UnreadableAnswer)?;
-                let fields = body.fields();
-                debug!(status, code = body.code, message = body.message, "Discord refused");
-                Err(RestError::Refused { status, code: body.code, message: body.message, fields })
+                let refusal = refusal(status, &body);
+                debug!(status, error = ?refusal, "Discord refused");
+                Err(refusal)
             }
         }
     }
@@ -293,6 +290,22 @@ struct RateLimitBody {
     retry_after: f64,
 }
 
+/// What the answer to a request that Discord refused says: [`RestError::Refused`], or [`RestError::UnreadableAnswer`]
+/// where the body is not what Discord's reference shows ("Error Messages").
+pub fn refusal(status: u16, body: &[u8]) -> RestError {
+    let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else { return RestError::UnreadableAnswer };
+    let fields = body.fields();
+    RestError::Refused { status, code: body.code, message: body.message, fields }
+}
+
+/// How long a 429 asks to wait, by its header or its body, whichever says longer (Discord docs, topics/rate-limits). An
+/// edge that says nothing of how long is not to be asked again by a program: 15 minutes.
+pub fn asked_wait(headers: &HeaderMap, body: &[u8]) -> Duration {
+    let named = serde_json::from_slice::<RateLimitBody>(body).ok().map(|body| body.retry_after);
+    let named = named.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    retry_after(headers).into_iter().chain(named).max().unwrap_or(Duration::from_secs(15 * 60))
+}
+
 /// The path with its ids left out, which is one of few: ids are never a metric's label.
 fn route_of(path: &str) -> String {
     let (path, _query) = path.split_once('?').unwrap_or((path, ""));
@@ -300,7 +313,7 @@ fn route_of(path: &str) -> String {
     path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }

@@ -162,7 +162,8 @@ mod tests {
     async fn a_call_that_panicked_is_tried_again() {
         let calls: Calls<u8> = Calls::default();
         let id = Uuid::new_v4();
-        let failure = calls.once(&ann(), id, "a".into(), async { panic!("a bug, on purpose") }).await.expect_err("fails");
+        let failure =
+            calls.once(&ann(), id, "a".into(), async { panic!("a bug, on purpose") }).await.expect_err("fails");
         assert_eq!(failure.reason(), Reason::Internal);
         assert_eq!(calls.once(&ann(), id, "a".into(), async { Ok(1) }).await.expect("answered"), 1);
     }
