@@ -6,7 +6,7 @@ use std::time::Duration;
 use discord_emulator::{Fault, GAMES, LOBBY, NewChannel, OTHER_ROOM, PARLOR_DEV};
 use futures_util::future::join_all;
 use parlor_client::v1::{self, UpstreamState, discontinuity::Reason, subscribe_voice_events_response::Body};
-use parlor_e2e::{House, Watcher, check_promises, soon};
+use parlor_e2e::{House, Setup, Watcher, check_promises, soon};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 /// People come, go and move while the fault works, and some while nobody tells of it.
@@ -132,7 +132,7 @@ async fn is_shown_and_never_retried(code: u16) {
     watcher.until_it_sees_the_truth(&house).await;
 }
 
-/// A gateway that accepts and closes at once is not stormed, and the truth comes back when it is well again.
+/// A gateway that accepts and closes at once is not stormed (twilight alone: hundreds of connections a second), and the truth comes back when it is well again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_closes_every_connection_is_not_stormed() {
     let house = House::start().await;
@@ -141,13 +141,96 @@ async fn a_gateway_that_closes_every_connection_is_not_stormed() {
     house.emulator.inject(Fault::AcceptThenClose { code: Some(4000) });
     house.emulator.inject(Fault::DropConnections);
     house.emulator.user("ann").joins(LOBBY);
-    // Three quick tries, then pauses of up to 8 s: what twilight alone would do hundreds of times a second.
     soon("three tries", house.emulator.wait_for(|stats| stats.gateway_opened >= opened + 3)).await;
-    let storm = house.emulator.wait_for(|stats| stats.gateway_opened > opened + 10);
-    assert!(tokio::time::timeout(Duration::from_secs(3), storm).await.is_err(), "the gateway is stormed");
+    let storm = house.emulator.wait_for(|stats| stats.gateway_opened > opened + 12);
+    assert!(tokio::time::timeout(Duration::from_secs(20), storm).await.is_err(), "the gateway is stormed");
     house.emulator.clear_faults();
     watcher.until_it_sees_the_truth(&house).await;
     check_promises(watcher.seen());
+}
+
+/// Heartbeats that nobody acknowledges: the connection is dead though it is open, and is given up and resumed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_acknowledges_no_heartbeat_is_given_up() {
+    let mut setup = Setup::default();
+    setup.discord.gateway.heartbeat_interval = Duration::from_millis(500);
+    let house = setup.start().await;
+    let mut watcher = house.watch().await;
+    let resumes = house.emulator.stats().resumes;
+    house.emulator.inject(Fault::HoldHeartbeatAcks);
+    soon("a resume", house.emulator.wait_for(|stats| stats.resumes > resumes)).await;
+    house.emulator.clear_faults();
+    house.emulator.user("ann").joins(LOBBY);
+    watcher.until_it_sees_the_truth(&house).await;
+    assert_eq!(discontinuities(&watcher), []);
+}
+
+/// The session dies at Discord's side while the connection is down: the resume is refused, and the state compared.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_that_is_refused_is_reconciled() {
+    let house = House::start().await;
+    house.emulator.inject(Fault::KillSessions);
+    let mut watcher = people_move_during(&house, Fault::DropConnections).await;
+    while discontinuities(&watcher).len() < 2 {
+        watcher.next().await.expect("the stream goes on");
+    }
+    assert_eq!(house.emulator.stats().resumes_refused, 1);
+}
+
+/// More happens during an outage than Discord keeps for a resume.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_longer_than_the_replay_buffer_is_reconciled() {
+    let mut setup = Setup::default();
+    setup.discord.gateway.replay_events = 3;
+    let house = setup.start().await;
+    let mut watcher = house.watch().await;
+    house.emulator.inject(Fault::RefuseConnections);
+    house.emulator.inject(Fault::DropConnections);
+    for round in 0..10 {
+        house.emulator.user("ann").joins(if round % 2 == 0 { LOBBY } else { GAMES });
+    }
+    house.emulator.clear_faults();
+    watcher.until_it_sees_the_truth(&house).await;
+    while discontinuities(&watcher).len() < 2 {
+        watcher.next().await.expect("the stream goes on");
+    }
+}
+
+/// No connection to Discord can be made for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_discord_is_waited_for() {
+    let house = House::start().await;
+    let mut watcher = house.watch().await;
+    house.emulator.inject(Fault::RefuseTcp);
+    house.emulator.inject(Fault::DropConnections);
+    house.emulator.user("ann").joins(LOBBY);
+    house.until_health("discord-gateway", ServingStatus::NotServing).await;
+    house.emulator.clear_faults();
+    watcher.until_it_sees_the_truth(&house).await;
+    check_promises(watcher.seen());
+}
+
+/// An outage of one guild at Discord's side makes nobody leave, and is compared and declared when it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guild_outage_makes_nobody_leave() {
+    let house = House::start().await;
+    let mut watcher = house.watch().await;
+    house.emulator.user("ann").joins(LOBBY);
+    watcher.until_it_sees_the_truth(&house).await;
+    house.emulator.world(|world| world.guild_goes_down(PARLOR_DEV));
+    let parlor = house.parlor().await;
+    soon("the outage to be shown", async {
+        while parlor.list_guilds().await.expect("reads go on").iter().all(|guild| guild.available) {}
+    })
+    .await;
+    assert_eq!(parlor.get_room(LOBBY.to_string()).await.expect("still known").participant_count, 1);
+    house.emulator.world(|world| world.guild_comes_back(PARLOR_DEV));
+    let gap = watcher.until_frame(|body| matches!(body, Body::Discontinuity(_))).await;
+    let Some(Body::Discontinuity(gap)) = gap.body else { unreachable!("it was just seen") };
+    assert_eq!((gap.reason(), gap.guild_id), (Reason::GuildOutage, PARLOR_DEV.to_string()));
+    watcher.until_it_sees_the_truth(&house).await;
+    let left = watcher.seen().iter().filter(|frame| format!("{:?}", frame.body).contains("ParticipantLeft")).count();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
