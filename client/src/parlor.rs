@@ -9,49 +9,169 @@ use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
-use crate::{CallError, ConnectError, Frames};
+use crate::{Address, CallError, ConnectError, Events, Frames, Position, Watch};
+
+/// How long a connection may take to come about.
+const CONNECTING: Duration = Duration::from_secs(5);
+/// How often an idle connection is asked whether it still is one, and for how long it may think.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to Parlor with a token. Cheap to clone; clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Parlor {
     channel: Channel,
+    /// Where the channel leads; none where the caller brought it.
+    endpoint: Option<Endpoint>,
     bearer: Bearer,
+    deadline: Option<Duration>,
+}
+
+/// How to connect; made by [`Parlor::at`].
+#[derive(Clone)]
+pub struct Connect {
+    address: String,
+    token: String,
+    authority: Option<Vec<u8>>,
+    deadline: Option<Duration>,
+}
+
+impl Connect {
+    /// Sends this token with every call. Without one, every call but health is refused.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = token.into();
+        self
+    }
+
+    /// Trusts this certificate authority (PEM, one certificate or several) and no other. Without it, those of the system
+    /// are trusted. Only `https://` asks for a certificate.
+    #[must_use]
+    pub fn authority(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authority = Some(pem.into());
+        self
+    }
+
+    /// Gives every call, except streams, so long to be answered. Without it the server's own limits hold, 10 s or 20 s.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect(self) -> Result<Parlor, ConnectError> {
+        let endpoint = self.endpoint()?;
+        let bearer = Bearer::new(&self.token)?;
+        let channel =
+            endpoint.connect().await.map_err(|source| ConnectError::Unreachable { address: self.address, source })?;
+        Ok(Parlor { channel, endpoint: Some(endpoint), bearer, deadline: self.deadline })
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, ConnectError> {
+        let address: Address = self.address.parse()?;
+        let mut endpoint = Endpoint::from_shared(address.to_string())
+            .map_err(|_| ConnectError::Address(self.address.clone()))?
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECTING)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        if address.is_tls() {
+            let tls = match &self.authority {
+                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+                None => ClientTlsConfig::new().with_enabled_roots(),
+            };
+            endpoint = endpoint.tls_config(tls).map_err(ConnectError::Authority)?;
+        }
+        Ok(endpoint)
+    }
+}
+
+// The token is a secret.
+impl std::fmt::Debug for Connect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connect").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl Parlor {
-    /// Connects to `http://host:port` or `https://host:port`.
-    pub async fn connect(address: &str, token: &str) -> Result<Self, ConnectError> {
-        let endpoint = Endpoint::from_shared(address.to_owned())
-            .map_err(|_| ConnectError::Address(address.to_owned()))?
-            .tcp_nodelay(true)
-            .connect_timeout(Duration::from_secs(5))
-            .http2_keep_alive_interval(Duration::from_secs(30));
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|source| ConnectError::Unreachable { address: address.to_owned(), source })?;
-        Self::over(channel, token)
+    /// Begins a connection to an [`Address`], such as `127.0.0.1:50051` or `https://parlor.example`.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use parlor_client::Parlor;
+    ///
+    /// let parlor = Parlor::at("https://parlor.internal:50051")
+    ///     .token(std::env::var("PARLOR_TOKEN")?)
+    ///     .authority(std::fs::read("/etc/parlor/ca.pem")?)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn at(address: impl Into<String>) -> Connect {
+        Connect { address: address.into(), token: String::new(), authority: None, deadline: None }
     }
 
-    /// Uses a channel that the caller has set up, with a private CA for example.
+    /// Connects to an [`Address`] with a token: short for `Parlor::at(address).token(token).connect()`.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn connect(address: &str, token: &str) -> Result<Self, ConnectError> {
+        Self::at(address).token(token).connect().await
+    }
+
+    /// Uses a channel that the caller has set up.
+    ///
+    /// # Errors
+    /// [`ConnectError::Token`].
     pub fn over(channel: Channel, token: &str) -> Result<Self, ConnectError> {
-        let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| ConnectError::Token)?;
-        value.set_sensitive(true);
-        Ok(Self { channel, bearer: Bearer(value) })
+        Ok(Self { channel, endpoint: None, bearer: Bearer::new(token)?, deadline: None })
+    }
+
+    /// The same with another token, over the same connection.
+    ///
+    /// # Errors
+    /// [`ConnectError::Token`].
+    pub fn with_token(&self, token: &str) -> Result<Self, ConnectError> {
+        Ok(Self { bearer: Bearer::new(token)?, ..self.clone() })
+    }
+
+    /// The same over a connection of its own, made when it is first used.
+    pub(crate) fn renewed(&self) -> Self {
+        let channel = self.endpoint.as_ref().map_or_else(|| self.channel.clone(), Endpoint::connect_lazy);
+        Self { channel, ..self.clone() }
     }
 
     /// RoomService as generated from the contract, for what has no method here.
     pub fn rooms(&self) -> RoomServiceClient<InterceptedService<Channel, Bearer>> {
-        RoomServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+        let bearer = Bearer { deadline: self.deadline, ..self.bearer.clone() };
+        RoomServiceClient::with_interceptor(self.channel.clone(), bearer)
+    }
+
+    /// The channel, for services of the same address that have no method here, such as gRPC health.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Makes a room.
+    ///
+    /// Give it a `request_id` of your own, a UUID, where a repeat after a lost answer must not make a second room.
     pub async fn create_room(&self, request: v1::CreateRoomRequest) -> Result<v1::Room, CallError> {
+        Ok(self.create_room_at(request).await?.0)
+    }
+
+    /// Makes a room, and says from where on to listen to miss nothing that happens in it.
+    pub async fn create_room_at(&self, request: v1::CreateRoomRequest) -> Result<(v1::Room, Position), CallError> {
         let answer = self.rooms().create_room(request).await?.into_inner();
-        answer.room.ok_or_else(|| incomplete("a room"))
+        let room = answer.room.ok_or_else(|| incomplete("a room"))?;
+        Ok((room, Position::after(answer.cursor)))
     }
 
     /// Shows a room.
@@ -92,7 +212,38 @@ impl Parlor {
         }
     }
 
-    /// Hears of who is in which room.
+    /// Hears of who is in which room, for as long as it takes: the stream mends itself.
+    ///
+    /// ```no_run
+    /// # async fn example(parlor: parlor_client::Parlor) -> Result<(), Box<dyn std::error::Error>> {
+    /// use parlor_client::{Event, Start, Watch};
+    ///
+    /// let start = match std::fs::read_to_string("position") {
+    ///     Ok(line) => Start::After(line.parse()?),
+    ///     Err(_) => Start::Snapshot,
+    /// };
+    /// let mut events = parlor.events(Watch { start, ..Watch::default() }).await?;
+    /// while let Some(event) = events.next().await? {
+    ///     match event {
+    ///         Event::Snapshot(now) => println!("{} people are in voice", now.participants.len()),
+    ///         Event::Changed(change) => println!("{:?}", change.kind),
+    ///         _ => {}
+    ///     }
+    ///     if let Some(position) = events.position() {
+    ///         std::fs::write("position", position.to_string())?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The first connection is refused, or there is none. Later ones are made for as long as it takes.
+    pub async fn events(&self, watch: Watch) -> Result<Events, CallError> {
+        Events::open(self.clone(), watch).await
+    }
+
+    /// Hears of who is in which room on one stream, frame by frame. [`events`](Self::events) goes on where it ends.
     pub async fn subscribe(&self, request: v1::SubscribeVoiceEventsRequest) -> Result<Frames, CallError> {
         let mut client = VoiceEventServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone());
         Ok(Frames::new(client.subscribe_voice_events(request).await?.into_inner()))
@@ -103,13 +254,32 @@ fn incomplete(what: &str) -> CallError {
     Status::internal(format!("the server's answer lacks {what}")).into()
 }
 
-/// Puts the token into every call.
+/// Puts the token into every call, and the deadline where one is set.
 #[derive(Clone, Debug)]
-pub struct Bearer(MetadataValue<Ascii>);
+pub struct Bearer {
+    token: Option<MetadataValue<Ascii>>,
+    deadline: Option<Duration>,
+}
+
+impl Bearer {
+    fn new(token: &str) -> Result<Self, ConnectError> {
+        if token.is_empty() {
+            return Ok(Self { token: None, deadline: None });
+        }
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| ConnectError::Token)?;
+        value.set_sensitive(true);
+        Ok(Self { token: Some(value), deadline: None })
+    }
+}
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        if let Some(deadline) = self.deadline {
+            request.set_timeout(deadline);
+        }
         Ok(request)
     }
 }

@@ -30,31 +30,37 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// An empty picture, of which the next frame has to follow this position.
+    pub(crate) fn after(sequence: Option<u64>) -> Self {
+        Self { sequence, ..Self::default() }
+    }
+
     /// Folds a frame in, after checking that nothing is missing before it.
     pub fn fold(&mut self, frame: &SubscribeVoiceEventsResponse) -> Result<(), BrokenChain> {
-        let Some(body) = &frame.body else { return Ok(()) };
         let marks_position = !frame.cursor.is_empty();
         if let (true, false, Some(expected)) = (marks_position, self.in_snapshot, self.sequence)
             && frame.prev_sequence != expected
         {
             return Err(BrokenChain { expected, found: frame.prev_sequence });
         }
-        match body {
-            Body::SnapshotBegin(_) => {
+        match &frame.body {
+            Some(Body::SnapshotBegin(_)) => {
                 *self = Self { in_snapshot: true, ..Self::default() };
             }
-            Body::SnapshotItems(items) => {
+            Some(Body::SnapshotItems(items)) => {
                 self.guilds.extend(items.guilds.iter().map(|guild| (guild.guild_id.clone(), guild.clone())));
                 items.rooms.iter().for_each(|room| self.put_room(room));
                 items.participants.iter().for_each(|participant| self.put_participant(participant));
             }
-            Body::SnapshotEnd(_) => self.in_snapshot = false,
-            Body::Event(event) => {
+            Some(Body::SnapshotEnd(_)) => self.in_snapshot = false,
+            Some(Body::Event(event)) => {
                 if let Some(kind) = &event.kind {
                     self.apply(kind);
                 }
             }
-            Body::Hello(_) | Body::Bookmark(_) | Body::Reset(_) | Body::Discontinuity(_) | Body::Draining(_) => {}
+            // A newer server may say what this client was not built for; it has its place in the chain all the same.
+            None => {}
+            Some(Body::Hello(_) | Body::Bookmark(_) | Body::Reset(_) | Body::Discontinuity(_) | Body::Draining(_)) => {}
         }
         if marks_position {
             self.cursor.clone_from(&frame.cursor);
@@ -160,6 +166,15 @@ mod tests {
         assert_eq!(broken, Err(BrokenChain { expected: 7, found: 8 }));
         assert_eq!(picture, before);
         assert_eq!(picture.participants("lobby").count(), 1);
+    }
+
+    #[test]
+    fn a_frame_of_a_kind_that_is_not_known_has_its_place_in_the_chain() {
+        let mut picture = Picture::after(Some(4));
+        let unknown = SubscribeVoiceEventsResponse { body: None, ..at(4, 5, Body::Bookmark(v1::Bookmark::default())) };
+        picture.fold(&unknown).expect("follows");
+        picture.fold(&at(5, 6, joined("ann", "lobby"))).expect("follows what was not understood");
+        assert_eq!(picture.sequence(), Some(6));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 mod house;
 mod process;
+pub mod reference;
 mod tokens;
 mod watcher;
 

@@ -46,6 +46,14 @@ impl Process {
         bot
     }
 
+    /// Chromium, driven as `browser/room_page.mjs` says.
+    pub fn browser() -> Self {
+        let program = "browser/room_page.mjs";
+        let mut command = Command::new("node");
+        command.arg(root().join("e2e").join(program));
+        Self::start(program, command)
+    }
+
     fn start(name: &str, mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())

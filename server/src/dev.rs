@@ -123,7 +123,11 @@ impl Dev {
   metrics, probes       http://{ops}/metrics  /healthz  /readyz
   emulated Discord      http://{discord}/api/v10  (any bot token logs in)
 
-A token for everything, for 24 hours:
+The room page, which keeps the token in its tab:
+
+  http://{api}/#token={token}
+
+The same token, for everything and for 24 hours:
 
   export PARLOR_TOKEN='{token}'
 

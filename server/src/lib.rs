@@ -7,6 +7,7 @@ pub mod config;
 pub mod dev;
 pub mod edge;
 pub mod hub;
+pub mod page;
 pub mod services;
 pub mod status;
 pub mod telemetry;

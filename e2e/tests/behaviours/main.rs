@@ -9,3 +9,5 @@ mod discord_faults_converge;
 mod every_language_sees_the_same_events;
 mod refusals_are_what_the_contract_says;
 mod rooms_are_made_and_ended_from_every_language;
+mod the_documentation_works;
+mod the_room_page;

@@ -68,7 +68,10 @@ pub(super) struct Participant {
 impl Participant {
     /// Whether a subscriber would see no difference. The voice session is not shown.
     pub(super) fn shows_the_same(&self, other: &Self) -> bool {
-        self.room == other.room && self.flags == other.flags && self.profile == other.profile
+        self.room == other.room
+            && self.flags == other.flags
+            && self.profile == other.profile
+            && self.is_self == other.is_self
     }
 
     pub(super) fn to_proto(&self, guild: GuildId, user: UserId, room: RoomId) -> v1::Participant {

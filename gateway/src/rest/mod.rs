@@ -339,4 +339,16 @@ mod tests {
         assert_eq!(route_of("channels/100000000000000001?x=1"), "channels/{id}");
         assert_eq!(route_of("gateway/bot"), "gateway/bot");
     }
+
+    #[test]
+    fn the_longer_of_two_waits_counts_and_none_is_beyond_all_time() {
+        let mut headers = HeaderMap::new();
+        let quarter_of_an_hour = Duration::from_secs(15 * 60);
+        assert_eq!(asked_wait(&headers, b"error code: 1015"), quarter_of_an_hour);
+        assert_eq!(asked_wait(&headers, br#"{"retry_after":1.5}"#), Duration::from_millis(1_500));
+        assert_eq!(asked_wait(&headers, br#"{"retry_after":1e300}"#), quarter_of_an_hour);
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("2"));
+        assert_eq!(asked_wait(&headers, br#"{"retry_after":1.5}"#), Duration::from_secs(2));
+        assert_eq!(asked_wait(&headers, br#"{"retry_after":-1}"#), Duration::from_secs(2));
+    }
 }

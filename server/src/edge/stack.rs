@@ -11,6 +11,7 @@ use super::{admission::AdmissionLayer, cors::CorsLayer, panics::PanicLayer};
 use crate::{
     auth::{AuthLayer, Authenticator},
     config::{AllowedOrigins, LimitsConfig},
+    page::PageLayer,
     telemetry::GrpcMetricsLayer,
 };
 
@@ -26,7 +27,9 @@ pub fn service(
     metrics: GrpcMetricsLayer,
 ) -> EdgeService {
     let layers = ServiceBuilder::new()
-        // A page's preflight carries no token and speaks no gRPC, so it is answered first.
+        // The room page is for everybody and no call: it is answered before anything asks for a token, an origin or gRPC.
+        .layer(PageLayer)
+        // A page's preflight carries no token and speaks no gRPC, so it is the first of the calls to be answered.
         .layer(CorsLayer::new(origins))
         // From here on every call is plain gRPC, whatever a browser sent.
         .layer(GrpcWebLayer::new())

@@ -116,6 +116,21 @@ async fn a_page_hears_why_over_http_1() {
 }
 
 #[tokio::test]
+async fn the_room_page_needs_no_token() {
+    let server = serve(LimitsConfig::default(), None).await;
+    for (method, path, status) in [("GET", "/", "200"), ("HEAD", "/", "200"), ("GET", "/assets/none.js", "404")] {
+        let mut tcp = TcpStream::connect(server.address).await.expect("a connection");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: parlor\r\nConnection: close\r\n\r\n");
+        tcp.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("content-security-policy: default-src 'none'"), "{answer}");
+        assert_eq!(answer.contains("<!doctype html>"), (method, path) == ("GET", "/"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_stops_closes_its_port_and_ends() {
     let server = serve(LimitsConfig::default(), None).await;
     let mut probe = HealthClient::new(channel(server.address).await);

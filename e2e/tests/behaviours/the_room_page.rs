@@ -1,0 +1,231 @@
+//! The room page in Chromium: its list is the emulated Discord's world, whatever breaks; it works by keyboard alone, says what
+//! is wrong, and shuts nobody out.
+
+use std::net::TcpListener;
+
+use discord_emulator::{Fault, GAMES, LOBBY, NewChannel, OTHER_ROOM, PARLOR_DEV};
+use parlor_e2e::{House, Issuer, Process, Setup, Token, soon};
+use serde_json::json;
+
+/// A house whose server comes back under the same address, as the page expects, and with the page built in.
+async fn house() -> House {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let house = Setup::default().set("server.listen", free.to_string()).start().await;
+    let start = reqwest::get(format!("http://{}/", house.api())).await.unwrap().text().await.unwrap();
+    assert!(start.contains("/assets/"), "the page is not part of this build: `make web`, then build again");
+    house
+}
+
+/// The page as the link that `parlord dev` prints opens it.
+fn link(house: &House) -> String {
+    format!("http://{}/#token={}", house.api(), house.token())
+}
+
+async fn opened(house: &House) -> Process {
+    let mut browser = Process::browser();
+    browser.ask(json!({"do": "open", "url": link(house)})).await;
+    lists_the_truth(&mut browser, house).await;
+    browser
+}
+
+async fn lists_the_truth(browser: &mut Process, house: &House) {
+    browser.ask(json!({"do": "until_list", "rooms": house.truth()})).await;
+}
+
+async fn says(browser: &mut Process, text: &str) {
+    browser.ask(json!({"do": "until_text", "text": text})).await;
+}
+
+async fn press(browser: &mut Process, key: &str) {
+    browser.ask(json!({"do": "press", "key": key})).await;
+}
+
+async fn tab_to(browser: &mut Process, control: &str) {
+    browser.ask(json!({"do": "tab_to", "control": control})).await;
+}
+
+async fn type_in(browser: &mut Process, text: &str) {
+    browser.ask(json!({"do": "type", "text": text})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_list_is_the_truth_whatever_breaks() {
+    let mut house = house().await;
+    let guild = PARLOR_DEV.to_string();
+    let mut bot = Process::bot(&house, "node/discord_bot.mjs", "a.discord.js.bot").await;
+    let mut browser = opened(&house).await;
+    let place = browser.ask(json!({"do": "place"})).await;
+    assert_eq!(place["url"], format!("http://{}/", house.api()), "the token does not stay in the address bar");
+
+    let made = bot.ask(json!({"do": "create_channel", "guild": guild, "name": "By discord.js"})).await;
+    let room = made["channel"].as_str().unwrap().to_owned();
+    for channel in [LOBBY.to_string(), room.clone(), GAMES.to_string()] {
+        bot.ask(json!({"do": "move", "guild": guild, "channel": channel})).await;
+        bot.until(|line| line["event"] == "voiceStateUpdate" && line["to"] == channel.as_str()).await;
+        lists_the_truth(&mut browser, &house).await;
+    }
+    let discord = house.emulator.clone();
+    for name in ["ann", "bob", "cleo"] {
+        discord.user(name).joins(LOBBY);
+    }
+    discord.user("dan").joins(OTHER_ROOM);
+    lists_the_truth(&mut browser, &house).await;
+
+    people_move_during(Fault::DropConnections, &mut browser, &house).await;
+    people_move_during(Fault::InvalidateSession { resumable: false }, &mut browser, &house).await;
+    says(&mut browser, "was out of sight").await;
+
+    // While nobody tells the page, it says so; what happened meanwhile is there once the server is.
+    house.stop_server().await;
+    says(&mut browser, "reconnecting").await;
+    discord.user("ann").leaves();
+    discord.user("eve").joins(OTHER_ROOM);
+    bot.ask(json!({"do": "delete_channel", "channel": room})).await;
+    bot.until(|line| line["event"] == "channelDelete").await;
+    house.restart_server().await;
+    lists_the_truth(&mut browser, &house).await;
+    says(&mut browser, "connected").await;
+    people_move_during(Fault::RequestReconnect, &mut browser, &house).await;
+
+    let complaints = browser.ask(json!({"do": "complaints"})).await;
+    assert_eq!(complaints["complaints"], json!([]));
+    browser.finish().await;
+    bot.finish().await;
+}
+
+/// Parlor's connection to Discord breaks, and not that of the other bots: they would leave their rooms.
+async fn people_move_during(fault: Fault, browser: &mut Process, house: &House) {
+    let discord = &house.emulator;
+    let parlor = discord.bot(house.bot_token()).unwrap();
+    let before = discord.stats();
+    discord.inject(fault.only(parlor));
+    discord.user("ann").joins(GAMES);
+    discord.user("bob").leaves();
+    discord.user("cleo").joins(LOBBY);
+    discord.world(|world| world.create_channel(PARLOR_DEV, NewChannel::voice("Made meanwhile"))).unwrap();
+    let comes_back = discord.wait_for(|now| now.identifies + now.resumes > before.identifies + before.resumes);
+    soon("another session", comes_back).await;
+    discord.user("bob").joins(LOBBY);
+    discord.user("ann").joins(LOBBY);
+    discord.user("cleo").leaves();
+    lists_the_truth(browser, house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_are_made_and_ended_by_keyboard_alone() {
+    let house = house().await;
+    let mut browser = opened(&house).await;
+    tab_to(&mut browser, "New room in Parlor Dev").await;
+    press(&mut browser, "Enter").await;
+    // A name is missing: the server says so, and the page says it where the name belongs.
+    tab_to(&mut browser, "Create room").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "Some fields are not right").await;
+    tab_to(&mut browser, "display_name").await;
+    type_in(&mut browser, "By keyboard").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "By keyboard was created.").await;
+    lists_the_truth(&mut browser, &house).await;
+    assert_eq!(house.truth().len(), 4, "Discord has the room");
+
+    // Escape and Cancel change nothing.
+    tab_to(&mut browser, "End By keyboard").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "Its channel is deleted on Discord").await;
+    press(&mut browser, "Escape").await;
+    assert_eq!(house.truth().len(), 4);
+    // The focus is back where it was.
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "Its channel is deleted on Discord").await;
+    tab_to(&mut browser, "End room").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "By keyboard has ended.").await;
+    lists_the_truth(&mut browser, &house).await;
+    assert_eq!(house.truth().len(), 3, "Discord has no such room");
+
+    // A room that Parlor did not create can be ended too, by those who may.
+    tab_to(&mut browser, "End Games").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "Parlor did not create this room").await;
+    tab_to(&mut browser, "End room").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "Games has ended.").await;
+    lists_the_truth(&mut browser, &house).await;
+    assert!(!house.truth().contains_key(&GAMES.to_string()));
+    browser.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_no_good_is_said_to_be() {
+    let house = house().await;
+    let mut browser = Process::browser();
+    let url = |token: &str| format!("http://{}/#token={token}", house.api());
+    let deaf = Token { scope: "rooms:read".to_owned(), ..Token::default() };
+    let expired = Token::expired_for(std::time::Duration::from_secs(3_600));
+    for (token, text) in [
+        ("not.a.token".to_owned(), "does not accept this token"),
+        (Issuer::get().sign(&expired), "has expired"),
+        (Issuer::get().sign(&deaf), "events:read"),
+    ] {
+        browser.ask(json!({"do": "open", "url": url(&token)})).await;
+        says(&mut browser, text).await;
+    }
+    // It asks for another one, and the right one opens the page.
+    tab_to(&mut browser, "token").await;
+    type_in(&mut browser, &house.token()).await;
+    press(&mut browser, "Enter").await;
+    lists_the_truth(&mut browser, &house).await;
+
+    // Who may not write sees no buttons for it.
+    let reader = Token { scope: "rooms:read events:read".to_owned(), ..Token::default() };
+    browser.ask(json!({"do": "open", "url": url(&Issuer::get().sign(&reader))})).await;
+    lists_the_truth(&mut browser, &house).await;
+    let buttons = browser.ask(json!({"do": "controls"})).await;
+    assert_eq!(buttons["controls"], json!(["Sign out"]));
+    browser.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn axe_finds_nothing_to_complain_about() {
+    let mut browser = Process::browser();
+    for scheme in ["light", "dark"] {
+        for width in [1280, 390] {
+            let house = house().await;
+            house.emulator.user("ann").joins(LOBBY).mutes(true).films(true);
+            house.emulator.user("bob").joins(LOBBY).deafens(true).gets_muted(true);
+            let open = |url: String| json!({"do": "open", "url": url, "scheme": scheme, "width": width});
+            let at = format!("{scheme} at {width}");
+
+            browser.ask(open(format!("http://{}/#token=not.a.token", house.api()))).await;
+            says(&mut browser, "does not accept this token").await;
+            complains_of_nothing(&mut browser, &format!("signing in, {at}")).await;
+
+            browser.ask(open(link(&house))).await;
+            lists_the_truth(&mut browser, &house).await;
+            house.emulator.user("cleo").joins(GAMES);
+            lists_the_truth(&mut browser, &house).await;
+            complains_of_nothing(&mut browser, &format!("the rooms, {at}")).await;
+
+            tab_to(&mut browser, "New room in Parlor Dev").await;
+            press(&mut browser, "Enter").await;
+            tab_to(&mut browser, "Create room").await;
+            press(&mut browser, "Enter").await;
+            says(&mut browser, "Some fields are not right").await;
+            complains_of_nothing(&mut browser, &format!("a new room, {at}")).await;
+            press(&mut browser, "Escape").await;
+
+            house.emulator.inject(Fault::RefuseConnections);
+            house.emulator.inject(Fault::DropConnections);
+            says(&mut browser, "connection to Discord").await;
+            complains_of_nothing(&mut browser, &format!("without Discord, {at}")).await;
+        }
+    }
+    browser.finish().await;
+}
+
+async fn complains_of_nothing(browser: &mut Process, when: &str) {
+    let audit = browser.ask(json!({"do": "audit"})).await;
+    assert_eq!(audit["violations"], json!([]), "{when}");
+    let content = browser.ask(json!({"do": "overflow"})).await;
+    assert_eq!(content["pixels"], 0, "nothing is wider than the page: {when}");
+}

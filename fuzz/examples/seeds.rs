@@ -1,0 +1,229 @@
+//! Writes those inputs of the corpus that are signed or binary: `cargo run -p parlor-fuzz --example seeds`. All others are
+//! text and written by hand.
+
+use std::{fs, path::Path};
+
+use parlor_fuzz::keys;
+use parlor_proto::v1::{self, subscribe_voice_events_request::Start};
+use parlor_server::hub::{CursorKey, Epoch, Position, Sequence};
+use prost::Message as _;
+use serde_json::{Value, json};
+
+const GUILD: &str = "100000000000000001";
+const ROOM: &str = "200000000000000001";
+
+fn main() -> std::io::Result<()> {
+    for (target, seeds) in [
+        ("token", tokens()),
+        ("cursor", cursors()),
+        ("page_token", page_tokens()),
+        ("create_room_request", creations()),
+        ("subscribe_request", subscriptions()),
+        ("grpc_web_body", calls()),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in seeds {
+            fs::write(folder.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+fn claims() -> Value {
+    json!({
+        "iss": keys::ISSUER, "aud": keys::AUDIENCE, "sub": "ann", "exp": keys::NOW + 3_600, "iat": keys::NOW - 10,
+        "guilds": [GUILD], "scope": "rooms:read rooms:write",
+    })
+}
+
+/// The object with one member changed or added.
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    object[name] = value;
+    object
+}
+
+fn tokens() -> Seeds {
+    let sign = |header: &str, claims: &Value| keys::signed(header.as_bytes(), claims.to_string().as_bytes());
+    let sound = sign(&keys::header(), &claims());
+    let (signed, _) = sound.rsplit_once('.').expect("three parts");
+    let other_algorithm = keys::header().replace("EdDSA", "RS256");
+    let none = keys::header().replace("EdDSA", "none");
+    vec![
+        ("sound", sound.clone().into_bytes()),
+        ("everything", keys::token_for_everything().into_bytes()),
+        ("two_audiences", sign(&keys::header(), &with(claims(), "aud", json!(["other", "parlor"]))).into_bytes()),
+        ("expired", sign(&keys::header(), &with(claims(), "exp", json!(keys::NOW - 31))).into_bytes()),
+        ("unsigned", format!("{signed}.").into_bytes()),
+        (
+            "algorithm_none",
+            format!("{}.", sign(&none, &claims()).rsplit_once('.').expect("three parts").0).into_bytes(),
+        ),
+        ("another_algorithm", sign(&other_algorithm, &claims()).into_bytes()),
+        ("five_parts", format!("{sound}.{sound}").into_bytes()),
+        ("padded", format!("{sound}==").into_bytes()),
+        (
+            "key_inside",
+            sign(&with(json!({"alg": "EdDSA", "typ": "at+jwt"}), "jwk", json!({"kty": "OKP"})).to_string(), &claims())
+                .into_bytes(),
+        ),
+    ]
+}
+
+fn sealed(epoch: u8, sequence: u64) -> String {
+    let position = Position { epoch: Epoch::new([epoch; 16]), sequence: Sequence(sequence) };
+    CursorKey::new(&[7; CursorKey::SECRET_BYTES]).seal(position)
+}
+
+fn cursors() -> Seeds {
+    vec![
+        ("first", sealed(1, 0).into_bytes()),
+        ("fifth", sealed(1, 5).into_bytes()),
+        ("last", sealed(1, u64::MAX).into_bytes()),
+        ("another_epoch", sealed(2, 5).into_bytes()),
+        ("padded", format!("{}=", sealed(1, 5)).into_bytes()),
+        ("position", [&[1; 16][..], &7_u64.to_be_bytes(), b"flip"].concat()),
+    ]
+}
+
+fn page_tokens() -> Seeds {
+    let change = |at: usize| {
+        let mut changes = vec![0; at];
+        changes.push(1);
+        [b"^".to_vec(), changes].concat()
+    };
+    vec![
+        ("none", Vec::new()),
+        ("made", b"^".to_vec()),
+        ("another_question", change(0)),
+        ("another_guild", change(8)),
+        ("another_room", change(23)),
+        ("too_short", b"AAAA".to_vec()),
+        ("zeros", vec![b'A'; 32]),
+        ("not_base64", b"%%%".to_vec()),
+    ]
+}
+
+fn creation() -> v1::CreateRoomRequest {
+    v1::CreateRoomRequest {
+        guild_id: GUILD.to_owned(),
+        display_name: "Movie night".to_owned(),
+        kind: v1::RoomKind::Voice.into(),
+        category_id: "200000000000000009".to_owned(),
+        user_limit: 10,
+        bitrate_bps: 96_000,
+        request_id: "7f5aef21-90a5-4a7c-9d5e-1f6f0c5b7d11".to_owned(),
+        audit_log_reason: "for the fans of films".to_owned(),
+    }
+}
+
+fn creations() -> Seeds {
+    let stage = v1::CreateRoomRequest {
+        kind: v1::RoomKind::Stage.into(),
+        user_limit: 10_000,
+        bitrate_bps: 64_000,
+        ..creation()
+    };
+    let least = v1::CreateRoomRequest {
+        guild_id: GUILD.to_owned(),
+        display_name: "x".to_owned(),
+        ..v1::CreateRoomRequest::default()
+    };
+    let wrong = v1::CreateRoomRequest {
+        guild_id: "*".to_owned(),
+        display_name: " \t".to_owned(),
+        kind: 9,
+        category_id: "1".to_owned(),
+        user_limit: -1,
+        bitrate_bps: 7_999,
+        request_id: "no".to_owned(),
+        audit_log_reason: "x".repeat(461),
+    };
+    let wide = v1::CreateRoomRequest { display_name: "🎧".repeat(100), ..creation() };
+    let braced = v1::CreateRoomRequest { request_id: format!("{{{}}}", creation().request_id), ..creation() };
+    vec![
+        ("sound", creation().encode_to_vec()),
+        ("stage", stage.encode_to_vec()),
+        ("least", least.encode_to_vec()),
+        ("nothing", Vec::new()),
+        ("everything_wrong", wrong.encode_to_vec()),
+        ("four_bytes_a_character", wide.encode_to_vec()),
+        ("braced_request_id", braced.encode_to_vec()),
+        ("unknown_field", [creation().encode_to_vec(), vec![0xfa, 0x01, 0x02, b'h', b'i']].concat()),
+        ("cut", creation().encode_to_vec()[..40].to_vec()),
+    ]
+}
+
+fn subscriptions() -> Seeds {
+    let request = v1::SubscribeVoiceEventsRequest::default;
+    let from = |cursor: String| v1::SubscribeVoiceEventsRequest { start: Some(Start::Cursor(cursor)), ..request() };
+    let filtered = v1::SubscribeVoiceEventsRequest {
+        guild_ids: vec![GUILD.to_owned()],
+        channel_ids: vec![ROOM.to_owned(), "200000000000000002".to_owned()],
+        kinds: vec![v1::VoiceEventKind::RoomCreated.into(), v1::VoiceEventKind::ParticipantMoved.into()],
+        start: Some(Start::StartAt(v1::StartAt::Latest.into())),
+        gap_policy: v1::GapPolicy::Fail.into(),
+        heartbeat: Some(prost_types::Duration { seconds: 7, nanos: 500_000_000 }),
+        filter_id: String::new(),
+    };
+    let wrong = v1::SubscribeVoiceEventsRequest {
+        guild_ids: vec!["*".to_owned()],
+        channel_ids: vec![String::new()],
+        kinds: vec![0, 99],
+        start: Some(Start::StartAt(3)),
+        gap_policy: 3,
+        heartbeat: Some(prost_types::Duration { seconds: i64::MAX, nanos: i32::MIN }),
+        filter_id: "0123456789abcdef".to_owned(),
+    };
+    let strict = v1::SubscribeVoiceEventsRequest { gap_policy: v1::GapPolicy::Fail.into(), ..from(sealed(2, 3)) };
+    let narrowed = v1::SubscribeVoiceEventsRequest { filter_id: "0123456789abcdef".to_owned(), ..from(sealed(1, 3)) };
+    vec![
+        ("nothing", Vec::new()),
+        ("filtered", filtered.encode_to_vec()),
+        ("everything_wrong", wrong.encode_to_vec()),
+        ("from_cursor", from(sealed(1, 3)).encode_to_vec()),
+        ("ahead", from(sealed(1, 1 << 40)).encode_to_vec()),
+        ("another_epoch", from(sealed(2, 3)).encode_to_vec()),
+        ("another_epoch_strict", strict.encode_to_vec()),
+        ("another_filter", narrowed.encode_to_vec()),
+        ("forged", from("A".repeat(44)).encode_to_vec()),
+        ("cut", filtered.encode_to_vec()[..30].to_vec()),
+    ]
+}
+
+fn calls() -> Seeds {
+    let framed = |message: Vec<u8>| {
+        let length = u32::try_from(message.len()).expect("short").to_be_bytes();
+        [&[0][..], &length, &message].concat()
+    };
+    let call =
+        |path: &str, headers: &str, body: &[u8]| [format!("POST {path}\n{headers}\n\n").as_bytes(), body].concat();
+    let (web, native) = ("content-type: application/grpc-web+proto", "content-type: application/grpc");
+    let text = "content-type: application/grpc-web-text\naccept: application/grpc-web-text";
+    let create = framed(creation().encode_to_vec());
+    let in_text = |bytes: &[u8]| {
+        use base64::Engine as _;
+        base64::prelude::BASE64_STANDARD.encode(bytes).into_bytes()
+    };
+    let (rooms, events) = ("/parlor.v1.RoomService", "/parlor.v1.VoiceEventService/SubscribeVoiceEvents");
+    let origin = format!("{web}\norigin: https://app.example\nx-grpc-web: 1\nx-user-agent: grpc-web-javascript/0.1");
+    vec![
+        ("web", call(&format!("{rooms}/CreateRoom"), web, &create)),
+        ("web_text", call(&format!("{rooms}/CreateRoom"), text, &in_text(&create))),
+        ("web_text_in_pieces", call(&format!("{rooms}/ListRooms"), text, b"AAAAAA==AAA=")),
+        ("native", call(&format!("{rooms}/CreateRoom"), &format!("{native}\ngrpc-timeout: 2S"), &create)),
+        ("from_a_page", call(&format!("{rooms}/ListGuilds"), &origin, &framed(Vec::new()))),
+        ("stream", call(events, web, &framed(Vec::new()))),
+        ("stream_text", call(events, text, &in_text(&framed(Vec::new())))),
+        ("compressed", call(&format!("{rooms}/GetRoom"), &format!("{native}\ngrpc-encoding: gzip"), b"\x01\0\0\0\x04\x1f\x8b\x08\0")),
+        ("too_long", call(&format!("{rooms}/GetRoom"), native, b"\0\xff\xff\xff\xff")),
+        ("no_token", call(&format!("{rooms}/ListRooms"), &format!("{web}\nauthorization: none"), &framed(Vec::new()))),
+        ("no_stream_without_token", call(events, &format!("{native}\nauthorization: Bearer a.b.c"), &framed(Vec::new()))),
+        ("no_such_call", call(&format!("{rooms}/Nothing"), native, &framed(Vec::new()))),
+        ("preflight", b"OPTIONS /parlor.v1.RoomService/ListRooms\norigin: https://app.example\naccess-control-request-method: POST\naccess-control-request-headers: content-type,x-grpc-web,authorization\n\n".to_vec()),
+        ("page", b"GET /\naccept: text/html\n\n".to_vec()),
+        ("deadline_gone", call(&format!("{rooms}/EndRoom"), &format!("{native}\ngrpc-timeout: 0n"), &framed(b"\x0a\x12200000000000000001".to_vec()))),
+    ]
+}

@@ -1,0 +1,2 @@
+#![no_main]
+parlor_libfuzzer::program!(bearer_header);

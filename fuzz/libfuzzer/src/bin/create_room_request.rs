@@ -1,0 +1,2 @@
+#![no_main]
+parlor_libfuzzer::program!(create_room_request);

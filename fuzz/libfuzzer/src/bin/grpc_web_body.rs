@@ -1,0 +1,2 @@
+#![no_main]
+parlor_libfuzzer::program!(grpc_web_body);

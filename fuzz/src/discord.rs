@@ -1,0 +1,154 @@
+//! What Discord sends: gateway payloads, and answers that are no success.
+
+use std::time::{Duration, SystemTime};
+
+use parlor_gateway::{
+    Change, Directory, GuildId, Loss, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
+    rest::{RestError, asked_wait, refusal},
+    translate::{Payload, translate},
+};
+use serde_json::Value;
+
+use crate::{fold::Fold, input, keys};
+
+const SHARD: ShardIndex = ShardIndex(0);
+
+/// More lines than this are not read, so that one input stays cheap.
+const LINES: usize = 64;
+
+/// Lines as gateway payloads, in order, one second apart. Lines that begin with `!` say what else happens meanwhile:
+///
+/// ```text
+/// !lost kept|lost|refused        the connection is gone; what remains of the session
+/// !shards 2                      Discord says how many shards there are
+/// !later                         twenty minutes pass
+/// !expect GUILD NAME             Parlor asks for a room
+/// !settle GUILD NAME [ROOM]      and what came of it
+/// !ending GUILD ROOM             Parlor is about to delete a room
+/// !ended GUILD ROOM              and has done it
+/// ```
+///
+/// What is an update goes into a directory. Its changes are folded by a client that objects to each one that breaks a
+/// rule of the stream, and after every line its picture is the directory's. A dispatch that comes twice makes no change.
+pub fn gateway_payload(data: &[u8]) {
+    let mut directory = Directory::new(1);
+    let mut fold = Fold::default();
+    let mut now = keys::now();
+    for line in input::text(data).lines().take(LINES) {
+        now += Duration::from_secs(1);
+        let changes = match line.strip_prefix('!') {
+            Some(told) => happens(&mut directory, told, &mut now),
+            None => dispatched(&mut directory, line, now),
+        };
+        changes.iter().for_each(|change| fold.fold(change));
+        fold.agrees_with(&directory);
+    }
+}
+
+fn dispatched(directory: &mut Directory, line: &str, now: SystemTime) -> Vec<Change> {
+    let Ok(Payload::Update(update)) = translate(SHARD, line) else { return Vec::new() };
+    let changes = directory.apply(update.clone(), now);
+    if matches!(update, Update::Within(..)) {
+        assert_eq!(directory.apply(update, now), [], "a repeated dispatch makes a change");
+    }
+    changes
+}
+
+fn happens(directory: &mut Directory, told: &str, now: &mut SystemTime) -> Vec<Change> {
+    let words: Vec<&str> = told.split(' ').collect();
+    let id = |word: &str| word.parse::<u64>().ok();
+    match words[..] {
+        ["lost", what] => {
+            let loss = match what {
+                "kept" => Loss::SessionKept,
+                "refused" => Loss::Refused,
+                _ => Loss::SessionLost,
+            };
+            directory.apply(Update::ConnectionLost { shard: SHARD, loss, last_heard: *now }, *now)
+        }
+        ["shards", count] => {
+            directory.run_shards(count.parse().unwrap_or(1).min(16));
+            Vec::new()
+        }
+        ["later"] => {
+            *now += Duration::from_secs(20 * 60);
+            Vec::new()
+        }
+        ["expect", guild, name] => {
+            let Some(guild) = id(guild) else { return Vec::new() };
+            directory.expect_room(GuildId::new(guild), name);
+            Vec::new()
+        }
+        ["settle", guild, name, ref room @ ..] => {
+            let Some(guild) = id(guild).map(GuildId::new) else { return Vec::new() };
+            let created = room.first().and_then(|room| id(room)).map(|room| RoomFacts {
+                room: RoomId::new(room),
+                guild,
+                name: name.to_owned(),
+                kind: RoomKind::Voice,
+                category: None,
+                user_limit: 0,
+                bitrate: 64_000,
+            });
+            directory.settle_room(guild, name, created, *now)
+        }
+        ["ending", guild, room] => {
+            let (Some(guild), Some(room)) = (id(guild), id(room)) else { return Vec::new() };
+            directory.begin_end(GuildId::new(guild), RoomId::new(room));
+            Vec::new()
+        }
+        ["ended", guild, room] => {
+            let (Some(guild), Some(room)) = (id(guild), id(room)) else { return Vec::new() };
+            directory.end_room(GuildId::new(guild), RoomId::new(room), *now)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Lines of headers, an empty line and a body, as an answer of Discord's REST API that is no success: what it says is
+/// read as it stands there, every field error of it, and a wait is one that a deadline can be held against.
+pub fn discord_error_body(data: &[u8]) {
+    let (head, body) = input::message(data);
+    let headers = input::header_lines(&head);
+    let wait = asked_wait(&headers, body);
+    assert!(wait.checked_add(Duration::from_millis(50)).is_some(), "{wait:?} cannot be reckoned with");
+    let document: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(named) = document.get("retry_after").and_then(Value::as_f64).filter(|named| *named < 1e9) {
+        assert!(wait.as_secs_f64() > named - 0.001, "{wait:?} is less than the body asks for");
+    }
+    match refusal(400, body) {
+        RestError::Refused { status, code, message, fields } => {
+            assert_eq!(status, 400);
+            assert_eq!(code, document.get("code").and_then(Value::as_u64).unwrap_or(0));
+            assert_eq!(message, document.get("message").and_then(Value::as_str).unwrap_or(""));
+            let mut told: Vec<&str> = fields.iter().map(|field| field.message.as_str()).collect();
+            let mut there = field_messages(document.get("errors"));
+            told.sort_unstable();
+            there.sort_unstable();
+            assert_eq!(told, there, "field errors went missing or were made up");
+        }
+        RestError::UnreadableAnswer => {}
+        other @ (RestError::RateLimited { .. }
+        | RestError::Unavailable
+        | RestError::OutcomeUnknown
+        | RestError::CredentialsRefused) => panic!("a refusal reads as {other:?}"),
+    }
+}
+
+/// Every message below an `_errors` of nested objects, found without recursion.
+fn field_messages(errors: Option<&Value>) -> Vec<&str> {
+    let mut open: Vec<&Value> = errors.into_iter().collect();
+    let mut found = Vec::new();
+    while let Some(node) = open.pop() {
+        for (key, child) in node.as_object().into_iter().flatten() {
+            match (key.as_str(), child) {
+                ("_errors", Value::Array(list)) => {
+                    found.extend(list.iter().filter_map(|error| error.get("message")?.as_str()));
+                }
+                ("_errors", _) => {}
+                _ => open.push(child),
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,111 @@
+//! The server that requests are put to: two guilds, five rooms, three people, one caller who may do everything.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parlor_gateway::{
+    Directory, ShardIndex,
+    rest::Rest,
+    translate::{Payload, translate},
+};
+use parlor_server::{
+    auth::{GuildGrant, Principal, Scope, Subject},
+    hub::{CursorKey, Epoch, Hub, Log, Retention, State},
+    services::{DiscordRooms, EventService, Rooms, StreamLimits, StreamRules},
+};
+use secrecy::SecretString;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use crate::keys;
+
+/// What Discord says as the scene opens.
+const PAYLOADS: [&str; 3] = [
+    r#"{"op":0,"t":"READY","d":{"user":{"id":"100000000000000002","username":"bot"},
+        "guilds":[{"id":"100000000000000001"},{"id":"100000000000000003"}]}}"#,
+    r#"{"op":0,"t":"GUILD_CREATE","d":{"id":"100000000000000001","name":"First",
+        "channels":[{"id":"200000000000000001","type":2,"name":"Lobby"},{"id":"200000000000000002","type":2,"name":"Games"},
+                    {"id":"200000000000000003","type":13,"name":"Stage"}],
+        "voice_states":[{"channel_id":"200000000000000001","user_id":"300000000000000001","session_id":"a"},
+                        {"channel_id":"200000000000000001","user_id":"300000000000000002","session_id":"b"}],
+        "members":[{"user":{"id":"300000000000000001","username":"ann"}},{"user":{"id":"300000000000000002","username":"bob"}}]}}"#,
+    r#"{"op":0,"t":"GUILD_CREATE","d":{"id":"100000000000000003","name":"Second",
+        "channels":[{"id":"200000000000000004","type":2,"name":"Elsewhere"},{"id":"200000000000000005","type":2,"name":"Nowhere"}],
+        "voice_states":[{"channel_id":"200000000000000004","user_id":"300000000000000003","session_id":"c"}],
+        "members":[{"user":{"id":"300000000000000003","username":"cleo"}}]}}"#,
+];
+
+/// The epoch of the scene's log.
+pub(crate) const EPOCH: Epoch = Epoch::new([1; 16]);
+
+/// The key that seals the scene's cursors.
+pub(crate) fn cursor_key() -> CursorKey {
+    CursorKey::new(&[7; CursorKey::SECRET_BYTES])
+}
+
+/// A hub with everything in it.
+pub(crate) fn full_hub() -> Arc<Hub> {
+    let hub = empty_hub();
+    for text in PAYLOADS {
+        let Ok(Payload::Update(update)) = translate(ShardIndex(0), text) else { panic!("an update: {text}") };
+        hub.apply(update, keys::now(), Instant::now());
+    }
+    hub
+}
+
+/// A hub with nothing in it: no call gets as far as asking Discord, which nobody answers for here.
+pub(crate) fn empty_hub() -> Arc<Hub> {
+    let retention = Retention { age: Duration::from_secs(900), entries: 1_000, bytes: 1 << 20 };
+    Arc::new(Hub::new(State::new(Directory::new(1), Log::new(EPOCH, cursor_key(), retention))))
+}
+
+/// The service of rooms.
+pub(crate) fn rooms(hub: Arc<Hub>) -> Rooms {
+    let token = SecretString::from("no-bot");
+    let rest = Rest::new("http://discord.invalid/api/v10", &token).expect("a client that is never used");
+    Rooms::new(hub, DiscordRooms::new(Arc::new(rest)), Arc::new(keys::now))
+}
+
+/// The service of events.
+pub(crate) fn events(hub: Arc<Hub>) -> EventService {
+    let rules = StreamRules {
+        limits: StreamLimits::new(8, 8),
+        heartbeat: Duration::from_secs(15),
+        max_age: Duration::from_secs(1_500),
+        reconnect_spread: Duration::from_secs(3),
+        draining: CancellationToken::new(),
+    };
+    EventService::new(hub, rules, Arc::new(keys::now))
+}
+
+/// A caller who may do everything everywhere.
+pub(crate) fn caller() -> Arc<Principal> {
+    Arc::new(Principal {
+        subject: Subject::new("ann").expect("a subject"),
+        guilds: GuildGrant::All,
+        scopes: Scope::ALL.into_iter().collect(),
+        expires_at: keys::now() + Duration::from_secs(3_600),
+    })
+}
+
+/// Runs what is asynchronous on this thread.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// The reason of a refusal, and the fields that it calls wrong. Panics where the answer is none of ours, or would not fit
+/// into a header list.
+pub(crate) fn refused(status: &Status) -> (String, BTreeSet<String>) {
+    let info = status.get_details_error_info();
+    let reason = info.unwrap_or_else(|| panic!("a refusal without a reason: {status:?}")).reason;
+    assert_ne!(reason, "INTERNAL", "a mistake of ours: {status:?}");
+    let wire = status.message().len() + status.details().len();
+    assert!(wire <= parlor_server::status::MAX_WIRE_BYTES, "a refusal of {wire} bytes");
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    (reason, violations.into_iter().map(|violation| violation.field).collect())
+}
