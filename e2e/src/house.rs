@@ -3,8 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::{Arc, OnceLock},
-    time::SystemTime,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use discord_emulator::Emulator;
@@ -44,7 +47,7 @@ impl Setup {
     pub async fn start(self) -> House {
         let emulator = Emulator::start(self.discord.clone()).await.expect("a free port");
         let store = tempfile::tempdir().expect("a directory");
-        let mut house = House { emulator, server: None, store, setup: self, addresses: None };
+        let mut house = House { emulator, server: None, store, setup: self, ahead: Arc::default(), addresses: None };
         house.start_server().await;
         house
     }
@@ -57,6 +60,8 @@ pub struct House {
     server: Option<Server>,
     store: TempDir,
     setup: Setup,
+    /// How far the server's clock is ahead, in seconds.
+    ahead: Arc<AtomicU64>,
     addresses: Option<(SocketAddr, SocketAddr)>,
 }
 
@@ -80,7 +85,7 @@ impl House {
     }
 
     async fn start_server(&mut self) {
-        let server = start_server(self.config()).await;
+        let server = start_server(self.config(), Arc::clone(&self.ahead)).await;
         self.addresses = Some((server.api_addr(), server.ops_addr()));
         self.server = Some(server);
         self.until_live().await;
@@ -103,6 +108,11 @@ impl House {
         flags.extend(self.setup.settings.clone());
         let sources = Sources { file: SettingsFile::Absent, environment: Vec::new(), flags };
         load(&sources, Mode::Serve).expect("a good configuration").config
+    }
+
+    /// Puts the server's clock forward.
+    pub fn advance_the_clock(&self, time: Duration) {
+        self.ahead.fetch_add(time.as_secs(), Ordering::Relaxed);
     }
 
     /// Waits until the server's gateway connection is live.
@@ -183,13 +193,14 @@ impl House {
     }
 }
 
-async fn start_server(config: Config) -> Server {
+async fn start_server(config: Config, ahead: Arc<AtomicU64>) -> Server {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     // Two tests may come here first; the provider is the same whoever wins.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = METRICS.get_or_init(|| Metrics::install().expect("the first recorder of this process")).clone();
     let requirements = config.serve_requirements().expect("everything is set");
     let listeners = Listeners::bind(&config).await.expect("free ports");
-    let parts = Parts { requirements, listeners, metrics, clock: Arc::new(SystemTime::now), jwks: None };
+    let clock = Arc::new(move || SystemTime::now() + Duration::from_secs(ahead.load(Ordering::Relaxed)));
+    let parts = Parts { requirements, listeners, metrics, clock, jwks: None };
     Server::start(config, parts).await.expect("the server starts")
 }

@@ -156,15 +156,17 @@ async fn the_details_reach_python_and_grpc_web() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_token_and_says_where() {
     let house = House::start().await;
-    let soon_over = Token { exp: parlor_e2e::seconds_now() + 1, ..Token::default() };
-    let house_without_leeway = Setup::default().set("auth.leeway", "0s").start().await;
-    let parlor = house_without_leeway.parlor_with(&Issuer::get().sign(&soon_over)).await;
-    let mut watcher = parlor_e2e::Watcher::subscribe(&parlor, Default::default()).await;
+    let mut watcher = house.watch().await;
+    house.advance_the_clock(Duration::from_secs(2 * 3_600));
+    // What happens now is not for this token any more.
+    house.emulator.user("ann").joins(LOBBY);
     assert_refused(watcher.until_the_end().await, Code::Unauthenticated, "TOKEN_EXPIRED");
-    drop(house);
-    watcher.resume(&house_without_leeway.parlor().await).await;
-    house_without_leeway.emulator.user("ann").joins(LOBBY);
-    watcher.until_it_sees_the_truth(&house_without_leeway).await;
+    assert_eq!(watcher.picture().participants(&LOBBY.to_string()).count(), 0);
+
+    let later = parlor_e2e::seconds_now() + 2 * 3_600;
+    let fresh = Issuer::get().sign(&Token { iat: later, exp: later + 60, ..Token::default() });
+    watcher.resume(&house.parlor_with(&fresh).await).await;
+    watcher.until_it_sees_the_truth(&house).await;
     parlor_e2e::check_promises(watcher.seen());
 }
 
