@@ -141,6 +141,26 @@ fn creations() -> Seeds {
         request_id: "no".to_owned(),
         audit_log_reason: "x".repeat(461),
     };
+    let one_too_many = v1::CreateRoomRequest {
+        display_name: "x".repeat(101),
+        user_limit: 100,
+        bitrate_bps: 384_001,
+        audit_log_reason: "x".repeat(461),
+        ..creation()
+    };
+    let one_too_many_on_stage = v1::CreateRoomRequest {
+        kind: v1::RoomKind::Stage.into(),
+        user_limit: 10_001,
+        bitrate_bps: 64_001,
+        ..creation()
+    };
+    let most = v1::CreateRoomRequest {
+        display_name: "x".repeat(100),
+        user_limit: 99,
+        bitrate_bps: 384_000,
+        audit_log_reason: "x".repeat(460),
+        ..creation()
+    };
     let wide = v1::CreateRoomRequest { display_name: "🎧".repeat(100), ..creation() };
     let braced = v1::CreateRoomRequest { request_id: format!("{{{}}}", creation().request_id), ..creation() };
     vec![
@@ -149,6 +169,9 @@ fn creations() -> Seeds {
         ("least", least.encode_to_vec()),
         ("nothing", Vec::new()),
         ("everything_wrong", wrong.encode_to_vec()),
+        ("most", most.encode_to_vec()),
+        ("one_too_many", one_too_many.encode_to_vec()),
+        ("one_too_many_on_stage", one_too_many_on_stage.encode_to_vec()),
         ("four_bytes_a_character", wide.encode_to_vec()),
         ("braced_request_id", braced.encode_to_vec()),
         ("unknown_field", [creation().encode_to_vec(), vec![0xfa, 0x01, 0x02, b'h', b'i']].concat()),
@@ -177,6 +200,10 @@ fn subscriptions() -> Seeds {
         heartbeat: Some(prost_types::Duration { seconds: i64::MAX, nanos: i32::MIN }),
         filter_id: "0123456789abcdef".to_owned(),
     };
+    let silent = |seconds, nanos| v1::SubscribeVoiceEventsRequest {
+        heartbeat: Some(prost_types::Duration { seconds, nanos }),
+        ..request()
+    };
     let strict = v1::SubscribeVoiceEventsRequest { gap_policy: v1::GapPolicy::Fail.into(), ..from(sealed(2, 3)) };
     let narrowed = v1::SubscribeVoiceEventsRequest { filter_id: "0123456789abcdef".to_owned(), ..from(sealed(1, 3)) };
     vec![
@@ -188,6 +215,9 @@ fn subscriptions() -> Seeds {
         ("another_epoch", from(sealed(2, 3)).encode_to_vec()),
         ("another_epoch_strict", strict.encode_to_vec()),
         ("another_filter", narrowed.encode_to_vec()),
+        ("longest_heartbeat", silent(60, 0).encode_to_vec()),
+        ("heartbeat_too_long", silent(60, 1).encode_to_vec()),
+        ("heartbeat_too_short", silent(5, -1).encode_to_vec()),
         ("forged", from("A".repeat(44)).encode_to_vec()),
         ("cut", filtered.encode_to_vec()[..30].to_vec()),
     ]

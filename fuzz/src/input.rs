@@ -10,6 +10,13 @@ pub fn text(data: &[u8]) -> String {
     String::from_utf8_lossy(data).into_owned()
 }
 
+/// A second reading of JSON that a parser has accepted. A parser that skips what it does not need also skips what is wrong
+/// there: bytes that are not UTF-8 become U+FFFD here, and where it is something else that is wrong there is no second
+/// reading.
+pub fn json(data: &[u8]) -> Option<serde_json::Value> {
+    serde_json::from_str(&text(data)).ok()
+}
+
 /// HTTP requests, one after the other, with `%%` on a line of its own between them. Each is
 ///
 /// ```text

@@ -254,3 +254,30 @@ async fn certificates_that_are_over_or_for_others_are_told_apart() {
     let (code, answer) = examine(parlor(&house, &["doctor"])).await;
     assert_eq!((code, result(&answer, "health").0), (1, "failed"), "{answer:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_settings_and_ports_are_checked_where_they_are() {
+    let house = House::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("parlord.toml");
+    let rest = house.emulator.rest_url();
+    let taken = house.api();
+    let jwks = Issuer::get().jwks_file();
+    let settings = format!(
+        "[server]\nlisten = \"{taken}\"\n[ops]\nlisten = \"127.0.0.1:0\"\n[auth]\nissuer = \"i\"\njwks_file = \"{}\"\n\
+         [discord]\ntoken = \"canary.bot.token\"\napi_url = \"{rest}\"\n",
+        jwks.display()
+    );
+    std::fs::write(&file, &settings).unwrap();
+    let (code, answer) = examine(parlor(&house, &["doctor", "--config", path(&file)])).await;
+    assert_eq!((code, result(&answer, "settings").0), (0, "ok"), "{answer:#}");
+    let (mark, message) = result(&answer, "ports");
+    assert!(mark == "warning" && message.contains(&taken.to_string()), "{answer:#}");
+    assert!(!answer.to_string().contains("canary"), "the bot's token is not shown");
+
+    std::fs::write(&file, settings.replace("issuer", "isuer")).unwrap();
+    let (code, answer) = examine(parlor(&house, &["doctor", "--config", path(&file)])).await;
+    let (mark, message) = result(&answer, "settings");
+    assert_eq!((code, mark), (1, "failed"), "{answer:#}");
+    assert!(message.contains("auth.isuer") && message.contains("auth.issuer"), "{message}");
+}

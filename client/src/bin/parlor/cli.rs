@@ -348,6 +348,9 @@ pub(crate) struct Doctor {
     /// Leave Parlor out: ask Discord alone, before there is a server
     #[arg(long)]
     pub(crate) discord_only: bool,
+    /// parlord's settings, to be checked with its ports [default: parlord.toml, if it is here]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// A time such as `90s`, `15m` or `1h 30m`.

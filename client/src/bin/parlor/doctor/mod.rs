@@ -8,6 +8,7 @@ mod permissions;
 mod reach;
 mod report;
 mod server;
+mod settings;
 
 use std::{
     process::ExitCode,
@@ -48,7 +49,7 @@ pub(crate) async fn run(doctor: &Doctor, global: &Global, terminal: Terminal) ->
             "no bot token was given: --bot-token-file FILE checks the bot too, and prints its invite URL",
         )?,
     }
-    report.skip("settings", "parlord's own settings are checked where it runs: parlord config check")?;
+    settings::check(doctor.config.as_deref(), &mut report)?;
     report.finish()
 }
 
