@@ -28,7 +28,7 @@ help: ## Show this list
 dev: ## Run Parlor with a Discord on loopback beside it (flags: ARGS="…")
 	@$(MAKE) --no-print-directory deps FOR=dev
 	@command -v npm >/dev/null && $(MAKE) --no-print-directory web \
-		|| echo "The room page is left out, because it needs Node.js 20.19 or newer; everything else works."
+		|| echo "The room page is left out, because it needs Node.js 20.19 and Python 3.11 or newer; everything else works."
 	cargo build --workspace --bins
 	$(TARGET)/debug/parlord dev --grpcurl .deps/venv/bin/grpcurl $(ARGS)
 
@@ -61,7 +61,7 @@ build: deps-build ## Build every program
 .PHONY: web
 web: $(PAGE) ## Build the room page, which the next build of parlord carries (needs Node.js)
 
-$(PAGE): $(WEB_SOURCES) $(PROTOS) $(WEB_INSTALLED)
+$(PAGE): $(WEB_SOURCES) $(PROTOS) $(WEB_INSTALLED) | deps-dev
 	cd client/web && npm run --silent generate && npm run --silent build
 	@touch $@
 
