@@ -47,7 +47,12 @@ fn pages() -> Vec<PathBuf> {
 async fn run(house: &House, page: &Path) {
     let folder = tempfile::tempdir().unwrap();
     symlink(root().join("e2e/gen/js"), folder.path().join("gen")).unwrap();
-    symlink(root().join("e2e/node_modules"), folder.path().join("node_modules")).unwrap();
+    let packages = folder.path().join("node_modules");
+    fs::create_dir_all(packages.join("@parlor")).unwrap();
+    for package in ["@bufbuild", "@connectrpc"] {
+        symlink(root().join("e2e/node_modules").join(package), packages.join(package)).unwrap();
+    }
+    symlink(root().join("client/web"), packages.join("@parlor/client")).unwrap();
     let tools = root().join(".deps/venv/bin");
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
     for (number, Block { language, code }) in blocks(page).into_iter().enumerate() {
