@@ -51,6 +51,7 @@ pub fn token_claims(data: &[u8]) {
 /// Reads accepted claims a second time, by the letter of the contract.
 fn says_the_same(claims: &[u8], principal: &Principal) {
     let Some(claims) = input::json(claims) else { return };
+    assert!(claims.is_object(), "accepted claims that are no object");
     assert_eq!(claims["iss"], keys::ISSUER);
     assert!(
         claims["aud"] == keys::AUDIENCE

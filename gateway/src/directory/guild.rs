@@ -130,11 +130,12 @@ impl Guild {
         let id = facts.room;
         let inside = self.count_in(id);
         if let Some(known) = self.rooms.get_mut(&id) {
-            let managed = managed.unwrap_or(known.managed);
-            if known.facts != facts || known.managed != managed {
-                known.facts = facts;
-                known.managed = managed;
-                let room = known.to_proto(inside);
+            let before = known.to_proto(inside);
+            known.facts = facts;
+            known.managed = managed.unwrap_or(known.managed);
+            let room = known.to_proto(inside);
+            // Held against what is shown: numbers that are larger than the contract can say look alike.
+            if room != before {
                 emit.event(self.id, Touched::One(id), Kind::RoomUpdated(v1::RoomUpdated { room: Some(room) }));
             }
             return;

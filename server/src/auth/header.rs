@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::error::TokenError;
+use super::{error::TokenError, json::object};
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -37,7 +37,7 @@ impl<'a> CompactJws<'a> {
     /// The header, not yet believed.
     pub(super) fn header(&self) -> Result<Header, TokenError> {
         let json = URL_SAFE_NO_PAD.decode(self.header).map_err(|_| TokenError::Malformed)?;
-        serde_json::from_slice(&json).map_err(|_| TokenError::HeaderMalformed)
+        object(&json).map_err(|_| TokenError::HeaderMalformed)
     }
 
     /// The bytes of the claims. Parse them only once the signature is verified.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::header::is_kid;
+use super::{header::is_kid, json::object};
 
 /// More keys than this make a set unusable: an issuer has a handful.
 const MAX_KEYS: usize = 64;
@@ -157,7 +157,7 @@ impl KeySet {
             keys: Vec<Value>,
         }
 
-        let document: Document = serde_json::from_slice(json).map_err(JwksError::Malformed)?;
+        let document: Document = object(json).map_err(JwksError::Malformed)?;
         if document.keys.len() > MAX_KEYS {
             return Err(JwksError::TooManyKeys);
         }

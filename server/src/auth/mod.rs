@@ -12,6 +12,7 @@ mod bearer;
 mod claims;
 mod error;
 mod header;
+mod json;
 mod jwks;
 mod layer;
 mod permit;

@@ -11,6 +11,7 @@ use super::{
     claims::{Claims, NumericDate},
     error::TokenError,
     header::CompactJws,
+    json::object,
     jwks::{KeySet, SigningAlgorithm},
     principal::{Principal, Subject},
     scope::ScopeSet,
@@ -94,7 +95,7 @@ impl Verifier {
         if !key.verifies(jws.signed, jws.signature) {
             return Err(TokenError::SignatureInvalid);
         }
-        let claims: Claims = serde_json::from_slice(&jws.claims_json()?).map_err(|_| TokenError::ClaimsMalformed)?;
+        let claims: Claims = object(&jws.claims_json()?).map_err(|_| TokenError::ClaimsMalformed)?;
         self.principal(claims, now)
     }
 
