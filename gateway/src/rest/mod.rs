@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How Parlor names itself; without this form Discord's edge refuses (Discord reference, "User Agent").
-const USER_AGENT: &str = concat!("DiscordBot (https://github.com/parlor/parlor, ", env!("CARGO_PKG_VERSION"), ")");
+const USER_AGENT: &str = concat!("DiscordBot (https://parlor.example, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// How often one request is sent at most. Each further time follows a 429 that said how long to wait.
 const ATTEMPTS: usize = 2;
