@@ -132,7 +132,7 @@ async fn is_shown_and_never_retried(code: u16) {
     watcher.until_it_sees_the_truth(&house).await;
 }
 
-/// A gateway that accepts and closes at once is not stormed (twilight alone: hundreds of connections a second), and the truth comes back when it is well again.
+/// A gateway that accepts and closes at once, for a minute, is not stormed (twilight alone: hundreds of connections a second), and the truth comes back when it is well again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_closes_every_connection_is_not_stormed() {
     let house = House::start().await;
@@ -142,8 +142,8 @@ async fn a_gateway_that_closes_every_connection_is_not_stormed() {
     house.emulator.inject(Fault::DropConnections);
     house.emulator.user("ann").joins(LOBBY);
     soon("three tries", house.emulator.wait_for(|stats| stats.gateway_opened >= opened + 3)).await;
-    let storm = house.emulator.wait_for(|stats| stats.gateway_opened > opened + 12);
-    assert!(tokio::time::timeout(Duration::from_secs(20), storm).await.is_err(), "the gateway is stormed");
+    let storm = house.emulator.wait_for(|stats| stats.gateway_opened > opened + 15);
+    assert!(tokio::time::timeout(Duration::from_secs(60), storm).await.is_err(), "the gateway is stormed");
     house.emulator.clear_faults();
     watcher.until_it_sees_the_truth(&house).await;
     check_promises(watcher.seen());

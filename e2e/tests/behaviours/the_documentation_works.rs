@@ -1,6 +1,6 @@
 //! Every block of code in docs/ is run, in the order of its page, against Parlor and an emulated Discord.
 //!
-//! Blocks marked `text` are for a person to type or to read (starting `make dev`, a proxy's configuration).
+//! Blocks marked `text` are for a person to type or to read: a proxy's configuration, the steps with a real bot.
 
 use std::{
     fs,
