@@ -114,7 +114,7 @@ proto-lint: deps-test ## Lint and format-check proto/, and compare it with its b
 	$(BUF) breaking --against proto/baseline.binpb
 
 .PHONY: proto-gen
-proto-gen: deps-test $(GENERATED) ## Generate Python, JavaScript and C++ into e2e/gen
+proto-gen: deps-test $(GENERATED) ## Generate Python, TypeScript and C++ into e2e/gen
 
 $(GENERATED): $(PROTOS) buf.gen.yaml scripts/proto-gen e2e/package-lock.json e2e/requirements.txt | deps-test
 	scripts/proto-gen
