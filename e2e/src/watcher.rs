@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use parlor_client::{CallError, Frames, Parlor, Picture, v1};
 use v1::subscribe_voice_events_response::Body;
 
-use crate::{House, soon};
+use crate::{House, PATIENCE, soon};
 
 /// A subscriber.
 pub struct Watcher {
@@ -50,19 +50,25 @@ impl Watcher {
 
     /// Reads until what is held satisfies a condition.
     pub async fn until(&mut self, condition: impl Fn(&Picture) -> bool) {
-        while !condition(&self.picture) {
-            self.next().await.expect("the stream goes on").expect("the stream goes on");
-        }
+        let reading = async {
+            while !condition(&self.picture) {
+                self.next().await.expect("the stream goes on").expect("the stream goes on");
+            }
+        };
+        in_the_end("what was read for", reading).await;
     }
 
     /// Reads until a frame satisfies a condition, and returns it.
     pub async fn until_frame(&mut self, condition: impl Fn(&Body) -> bool) -> v1::SubscribeVoiceEventsResponse {
-        loop {
-            let frame = self.next().await.expect("the stream goes on").expect("the stream goes on");
-            if frame.body.as_ref().is_some_and(&condition) {
-                return frame;
+        let reading = async {
+            loop {
+                let frame = self.next().await.expect("the stream goes on").expect("the stream goes on");
+                if frame.body.as_ref().is_some_and(&condition) {
+                    return frame;
+                }
             }
-        }
+        };
+        in_the_end("the frame that was read for", reading).await
     }
 
     /// Reads until what is held is what the emulated Discord's world is.
@@ -72,8 +78,20 @@ impl Watcher {
 
     /// Reads until the stream ends, and returns what it ended with.
     pub async fn until_the_end(&mut self) -> Result<(), CallError> {
-        while self.next().await?.is_some() {}
-        Ok(())
+        let reading = async {
+            while self.next().await?.is_some() {}
+            Ok(())
+        };
+        in_the_end("the stream's end", reading).await
+    }
+}
+
+/// Bounds a whole reading: bookmarks keep a stream alive that never says what is waited for. Longer than the longest pause
+/// between two gateway connections, a minute.
+async fn in_the_end<T>(what: &str, reading: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(3 * PATIENCE, reading).await {
+        Ok(read) => read,
+        Err(_) => panic!("{what} did not come within {:?}", 3 * PATIENCE),
     }
 }
 
