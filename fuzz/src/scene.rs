@@ -7,14 +7,15 @@ use std::{
 };
 
 use parlor_gateway::{
-    Directory, ShardIndex,
+    Delivery, ShardIndex,
     rest::Rest,
     translate::{Payload, translate},
 };
 use parlor_server::{
     auth::{GuildGrant, Principal, Scope, Subject},
-    hub::{CursorKey, Epoch, Hub, Log, Retention, State},
+    hub::{self, CursorKey, Epoch, Hub, Retention},
     services::{DiscordRooms, EventService, Rooms, StreamLimits, StreamRules},
+    store::{Recovered, Volatile},
 };
 use secrecy::SecretString;
 use tokio::runtime::{Builder, Runtime};
@@ -50,18 +51,24 @@ pub(crate) fn cursor_key() -> CursorKey {
 
 /// A hub with everything in it.
 pub(crate) fn full_hub() -> Arc<Hub> {
-    let hub = empty_hub();
+    let (hub, runtime) = (empty_hub(), runtime());
     for text in PAYLOADS {
         let Ok(Payload::Update(update)) = translate(ShardIndex(0), text) else { panic!("an update: {text}") };
-        hub.apply(update, keys::now(), Instant::now());
+        let shard = ShardIndex(0);
+        let delivery = Delivery { shard, update: Some(update), session: None, heard_at: keys::now() };
+        runtime.block_on(hub.deliver(delivery, keys::now())).expect("the hub is open");
     }
+    // What is acted on comes after what was delivered.
+    runtime.block_on(hub.run_shards(1, keys::now())).expect("the hub is open");
     hub
 }
 
 /// A hub with nothing in it: no call gets as far as asking Discord, which nobody answers for here.
 pub(crate) fn empty_hub() -> Arc<Hub> {
     let retention = Retention { age: Duration::from_secs(900), entries: 1_000, bytes: 1 << 20 };
-    Arc::new(Hub::new(State::new(Directory::new(1), Log::new(EPOCH, cursor_key(), retention))))
+    let settings = hub::Settings { key: cursor_key(), retention, shards: Some(1) };
+    let recovered = Recovered { epoch: EPOCH, ..Recovered::nothing() };
+    Arc::new(Hub::start(recovered, Volatile, settings, keys::now(), Instant::now()))
 }
 
 /// The service of rooms.

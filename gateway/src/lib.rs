@@ -19,8 +19,11 @@ pub mod shard;
 pub mod translate;
 mod update;
 
-pub use directory::{Change, ChangeBody, Directory, Guild, Knowledge, Snapshot, TOMBSTONE_AGE, Touched};
+pub use directory::{
+    Change, ChangeBody, Directory, Guild, Knowledge, Remembered, Row, RowKey, Snapshot, TOMBSTONE_AGE, Touched,
+};
 pub use id::{CategoryId, GuildId, RoomId, UserId};
 pub use update::{
-    GuildSnapshot, Loss, News, Profile, RoomFacts, RoomKind, ShardIndex, Update, VoiceFlags, VoiceSessionId, VoiceState,
+    Delivery, GuildSnapshot, Loss, News, Profile, RoomFacts, RoomKind, SessionPlace, ShardIndex, Update, VoiceFlags,
+    VoiceSessionId, VoiceState,
 };

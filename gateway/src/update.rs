@@ -1,8 +1,39 @@
 //! What Discord told, in Parlor's own words: the only thing that reaches the directory.
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use crate::id::{CategoryId, GuildId, RoomId, UserId};
+
+/// What a shard passes on: a piece of news, and from where Discord's session would go on after it. Whoever stores both
+/// in one step loses nothing and tells nothing twice, wherever the process ends.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Delivery {
+    /// Which shard.
+    pub shard: ShardIndex,
+    /// The news; `None` for a sign of life alone.
+    pub update: Option<Update>,
+    /// Where a resume would go on; `None` where there is nothing to resume.
+    pub session: Option<SessionPlace>,
+    /// When Discord was last heard on this shard, be it by a heartbeat acknowledgement.
+    pub heard_at: SystemTime,
+}
+
+/// A place in a gateway session (Discord docs, events/gateway, "Resuming").
+#[derive(Clone, Eq, PartialEq)]
+pub struct SessionPlace {
+    /// Discord's name for the session. With a token it is enough to take the session over, so it is never printed.
+    pub session_id: String,
+    /// The last dispatch that was taken in.
+    pub sequence: u64,
+    /// Where Discord wants the session to be resumed; `None` for the main URL.
+    pub resume_url: Option<String>,
+}
+
+impl fmt::Debug for SessionPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionPlace(…, {})", self.sequence)
+    }
+}
 
 /// One piece of news from Discord, whichever way it came.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -136,8 +167,8 @@ pub struct VoiceState {
 #[derive(Clone, Eq, PartialEq)]
 pub struct VoiceSessionId(pub String);
 
-impl std::fmt::Debug for VoiceSessionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for VoiceSessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VoiceSessionId(…)")
     }
 }

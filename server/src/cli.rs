@@ -40,6 +40,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "DIR")]
     store_dir: Option<PathBuf>,
 
+    /// Keep the event log on "disk", or in "memory" alone so that clients start over after a restart [default: disk]
+    #[arg(long, global = true, value_name = "KIND")]
+    store: Option<String>,
+
     /// Let callers ask for the contract by gRPC reflection (always on at the ops listener and in dev)
     #[arg(long, global = true)]
     reflection: bool,
@@ -63,6 +67,15 @@ pub(crate) enum Command {
         /// The grpcurl that the printed commands call
         #[arg(long, value_name = "PROGRAM", default_value = "grpcurl")]
         grpcurl: String,
+    },
+    /// Remove what the store holds about a person; parlord must not be running
+    ///
+    /// Who was in which room is kept within the retention, and in the last known state. Afterwards the event log begins
+    /// anew: every client starts over with a snapshot.
+    Purge {
+        /// The person's id on Discord
+        #[arg(long, value_name = "ID")]
+        user: parlor_gateway::UserId,
     },
     /// Look at the configuration
     Config {
@@ -90,6 +103,7 @@ impl Cli {
             ("server.reflection", self.reflection.then(|| "true".to_owned())),
             ("ops.listen", self.ops_listen.map(|address| address.to_string())),
             ("store.dir", self.store_dir.as_ref().map(|path| path.display().to_string())),
+            ("store.kind", self.store.clone()),
             ("log.filter", self.log.clone()),
         ];
         let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();

@@ -10,4 +10,5 @@ pub mod hub;
 pub mod page;
 pub mod services;
 pub mod status;
+pub mod store;
 pub mod telemetry;

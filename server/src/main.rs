@@ -11,9 +11,11 @@ mod cli;
 use std::{error::Error, process::ExitCode, sync::Arc, time::SystemTime};
 
 use clap::Parser as _;
+use parlor_gateway::UserId;
 use parlor_server::{
     app::{Listeners, Parts, Server},
     config::{Loaded, Mode, Problems, load},
+    store::{self, Purged},
     telemetry::{Metrics, init_logging},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -65,6 +67,7 @@ async fn run(cli: Cli) -> Result<(), Exit> {
         Command::Serve => serve(&cli).await,
         #[cfg(feature = "dev")]
         Command::Dev { emulator_listen, grpcurl } => dev(&cli, *emulator_listen, grpcurl).await,
+        Command::Purge { user } => purge(&cli, *user),
         Command::Config { command } => config(&cli, command),
     }
 }
@@ -106,6 +109,18 @@ async fn dev(cli: &Cli, emulator_listen: std::net::SocketAddr, grpcurl: &str) ->
     println!("{}", dev.what_to_type_next(grpcurl));
     let (server, _emulator) = dev.into_parts();
     signals.until_told_to_stop(server).await
+}
+
+fn purge(cli: &Cli, user: UserId) -> Result<(), Exit> {
+    let directory = read(cli, Mode::Serve)?.config.store.dir;
+    let Purged { rows, entries, damaged_files } =
+        store::purge(&directory, user, SystemTime::now()).map_err(Exit::failed)?;
+    println!("removed what {} held about {user}:", directory.display());
+    println!(
+        "  {rows} rows of the last known state, {entries} entries of the event log, {damaged_files} damaged files"
+    );
+    println!("The event log begins anew: every client starts over with a snapshot.");
+    Ok(())
 }
 
 fn config(cli: &Cli, command: &ConfigCommand) -> Result<(), Exit> {

@@ -89,6 +89,8 @@ reasons! {
     CreateOutcomeUnknown = "CREATE_OUTCOME_UNKNOWN", Unknown;
     /// Discord refuses the bot's own credentials.
     UpstreamCredentials = "UPSTREAM_CREDENTIALS", Internal;
+    /// What happens cannot be stored at the moment.
+    StoreUnavailable = "STORE_UNAVAILABLE", Unavailable;
     /// The server has as much to do as it can.
     Overloaded = "OVERLOADED", ResourceExhausted;
     /// The caller holds as many streams as it may.

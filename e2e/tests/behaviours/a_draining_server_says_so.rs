@@ -29,17 +29,40 @@ async fn every_stream_gets_a_last_frame_and_a_reason() {
         assert_eq!(Some(last.sequence), position, "it repeats the position");
     }
 
-    // The log is in memory: the next server has another one, says so, and sends everything anew.
-    house.restart_server().await;
+    // What happens while no server runs is told by the next one, as if it had been there: Discord's session outlives it.
     house.emulator.user("bob").joins(LOBBY);
+    house.restart_server().await;
+    house.emulator.user("cleo").joins(LOBBY);
     for watcher in &mut watchers {
+        let before = watcher.seen().len();
         watcher.resume(&house.parlor().await).await;
-        let reset = watcher.until_frame(|body| matches!(body, Body::Reset(_))).await;
-        let Some(Body::Reset(reset)) = reset.body else { unreachable!("it was just seen") };
-        assert_eq!(reset.reason(), v1::reset::Reason::EpochChanged);
         watcher.until_it_sees_the_truth(&house).await;
         check_promises(watcher.seen());
+        let after = &watcher.seen()[before..];
+        let Some(Body::Hello(hello)) = after[0].body.as_ref() else { panic!("{:?}", after[0]) };
+        assert!(hello.resumed);
+        let joins = after.iter().filter(|frame| matches!(frame.body, Some(Body::Event(_)))).count();
+        assert_eq!(joins, 2);
+        let declared = |body: &Body| matches!(body, Body::Reset(_) | Body::Discontinuity(_));
+        assert!(!after.iter().any(|frame| frame.body.as_ref().is_some_and(declared)), "{after:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_kept_in_memory_begins_anew_and_says_so() {
+    let mut house = Setup::default().set("store.kind", "memory").start().await;
+    let mut watcher = house.watch().await;
+    house.emulator.user("ann").joins(LOBBY);
+    watcher.until_it_sees_the_truth(&house).await;
+    house.stop_server().await;
+    house.restart_server().await;
+    house.emulator.user("bob").joins(LOBBY);
+    watcher.resume(&house.parlor().await).await;
+    let reset = watcher.until_frame(|body| matches!(body, Body::Reset(_))).await;
+    let Some(Body::Reset(reset)) = reset.body else { unreachable!("it was just seen") };
+    assert_eq!(reset.reason(), v1::reset::Reason::EpochChanged);
+    watcher.until_it_sees_the_truth(&house).await;
+    check_promises(watcher.seen());
 }
 
 /// A client that does not read cannot hold the server up. (tonic's own shutdown waits for it for ever.)

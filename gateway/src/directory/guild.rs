@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -9,7 +10,7 @@ use parlor_proto::v1::{self, voice_event::Kind};
 
 use super::{
     change::{Emitter, Touched},
-    room::{Ended, Participant, Room},
+    room::{Ended, Participant, Room, Stay},
 };
 use crate::{
     id::{GuildId, RoomId, UserId},
@@ -51,11 +52,11 @@ pub struct Guild {
     pub(super) id: GuildId,
     pub(super) name: String,
     pub(super) knowledge: Knowledge,
-    rooms: BTreeMap<RoomId, Room>,
+    pub(super) rooms: BTreeMap<RoomId, Arc<Room>>,
     /// By user, because a user is in at most one room of a guild. Somebody may be in a room that is not known (yet):
     /// such a participant is kept and not shown.
-    participants: BTreeMap<UserId, Participant>,
-    ended: BTreeMap<RoomId, Ended>,
+    pub(super) participants: BTreeMap<UserId, Arc<Participant>>,
+    pub(super) ended: BTreeMap<RoomId, Arc<Ended>>,
 }
 
 impl Guild {
@@ -131,6 +132,10 @@ impl Guild {
         let inside = self.count_in(id);
         if let Some(known) = self.rooms.get_mut(&id) {
             let before = known.to_proto(inside);
+            if known.facts == facts && managed.is_none_or(|managed| managed == known.managed) {
+                return;
+            }
+            let known = Arc::make_mut(known);
             known.facts = facts;
             known.managed = managed.unwrap_or(known.managed);
             let room = known.to_proto(inside);
@@ -144,7 +149,7 @@ impl Guild {
         let was_managed = self.ended.remove(&id).is_some_and(|ended| ended.room.managed);
         let room = Room { facts, managed: managed.unwrap_or(was_managed), ending: false };
         emit.event(self.id, Touched::One(id), Kind::RoomCreated(v1::RoomCreated { room: Some(room.to_proto(0)) }));
-        self.rooms.insert(id, room);
+        self.rooms.insert(id, Arc::new(room));
         for (user, participant) in self.participants.iter().filter(|(_, participant)| participant.room == id) {
             let participant = Some(participant.to_proto(self.id, *user, id));
             emit.event(self.id, Touched::One(id), Kind::ParticipantJoined(v1::ParticipantJoined { participant }));
@@ -155,7 +160,7 @@ impl Guild {
     /// is not taken for somebody else's.
     pub(super) fn set_ending(&mut self, room: RoomId, ending: bool) {
         if let Some(known) = self.rooms.get_mut(&room) {
-            known.ending = ending;
+            Arc::make_mut(known).ending = ending;
         }
     }
 
@@ -172,7 +177,7 @@ impl Guild {
         let room = room.to_ended(emit.now);
         let ended = v1::RoomEnded { room: Some(room.clone()), reason: reason.into() };
         emit.event(self.id, Touched::One(id), Kind::RoomEnded(ended));
-        self.ended.insert(id, Ended { room, at: emit.now });
+        self.ended.insert(id, Arc::new(Ended { room, at: emit.now }));
         self.forget_tombstones(emit.now);
     }
 
@@ -191,20 +196,23 @@ impl Guild {
             self.drop_user(user, emit);
             return;
         };
-        let known = self.participants.remove(&user);
+        let known = self.participants.get(&user).cloned();
         let was_shown = known.as_ref().map(|known| known.room).filter(|room| self.rooms.contains_key(room));
         let stayed = known.as_ref().is_some_and(|known| known.room == room);
         let participant = Participant {
             room,
-            session: state.session,
+            stay: Stay::of(&state.session),
             flags: state.flags,
             profile: state.profile.or_else(|| known.as_ref().map(|known| known.profile.clone())).unwrap_or_default(),
             is_self: self_user == Some(user),
             joined_at: known.as_ref().filter(|_| stayed).map_or(emit.now, |known| known.joined_at),
         };
         let unchanged = known.as_ref().is_some_and(|known| known.shows_the_same(&participant));
+        if unchanged && known.as_ref().is_some_and(|known| known.stay == participant.stay) {
+            return;
+        }
         let shown = participant.to_proto(self.id, user, room);
-        self.participants.insert(user, participant);
+        self.participants.insert(user, Arc::new(participant));
 
         match (was_shown, self.rooms.contains_key(&room)) {
             (Some(_), true) if unchanged => {}
@@ -253,6 +261,7 @@ impl Guild {
         if known.profile == profile {
             return;
         }
+        let known = Arc::make_mut(known);
         known.profile = profile;
         let room = known.room;
         if self.rooms.contains_key(&room) {
@@ -279,7 +288,7 @@ impl Guild {
             let returned = self
                 .participants
                 .get(&state.user)
-                .is_some_and(|known| Some(known.room) == state.room && known.session != state.session);
+                .is_some_and(|known| Some(known.room) == state.room && known.stay != Stay::of(&state.session));
             if returned {
                 self.drop_user(state.user, emit);
             }

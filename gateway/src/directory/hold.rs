@@ -44,6 +44,10 @@ impl Holds {
         released
     }
 
+    pub(super) fn has_news_waiting(&self) -> bool {
+        self.by_name.values().any(|hold| !hold.waiting.is_empty())
+    }
+
     /// Keeps a room of a snapshot back if an answer for its name is out.
     pub(super) fn catch_room(&mut self, facts: &RoomFacts) -> bool {
         let hold = self.by_name.get_mut(&(facts.guild, facts.name.clone()));

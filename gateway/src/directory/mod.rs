@@ -15,6 +15,7 @@ mod change;
 mod guild;
 mod hold;
 mod room;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use self::{change::Emitter, hold::Holds};
 pub use self::{
     change::{Change, ChangeBody, Touched},
     guild::{Guild, Knowledge, TOMBSTONE_AGE},
+    rows::{Remembered, Row, RowKey},
 };
 use crate::{
     id::{GuildId, RoomId, UserId},
@@ -57,6 +59,7 @@ enum Link {
 pub struct Snapshot {
     /// The guilds by id.
     pub guilds: BTreeMap<GuildId, Arc<Guild>>,
+    self_user: Option<UserId>,
 }
 
 impl Snapshot {
@@ -102,7 +105,7 @@ impl Directory {
 
     /// Every guild as it is now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { guilds: self.guilds.clone() }
+        Snapshot { guilds: self.guilds.clone(), self_user: self.self_user }
     }
 
     /// How well what is known agrees with Discord, over all shards: the worst of them.
@@ -123,6 +126,12 @@ impl Directory {
         } else {
             UpstreamState::Live
         }
+    }
+
+    /// Whether some news that was taken in has not changed anything yet, because it waits for a guild's snapshot or for
+    /// the answer to a request. It would be lost with the process, so until it is applied a resume must not skip it.
+    pub fn has_news_waiting(&self) -> bool {
+        self.early.values().any(|news| !news.is_empty()) || self.holds.has_news_waiting()
     }
 
     /// Takes in one piece of news from the gateway and says what changed by it.

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use parlor_proto::v1;
 
 use crate::{
@@ -54,11 +55,22 @@ pub(super) struct Ended {
     pub(super) at: SystemTime,
 }
 
+/// One stay in voice: what is kept of Discord's id of it, which is part of voice credentials.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Stay(pub(super) u64);
+
+impl Stay {
+    pub(super) fn of(session: &VoiceSessionId) -> Self {
+        let hash = digest(&SHA256, session.0.as_bytes());
+        Self(u64::from_be_bytes(hash.as_ref()[..8].try_into().expect("eight bytes")))
+    }
+}
+
 /// Somebody who is in voice.
 #[derive(Clone, Debug)]
 pub(super) struct Participant {
     pub(super) room: RoomId,
-    pub(super) session: VoiceSessionId,
+    pub(super) stay: Stay,
     pub(super) flags: VoiceFlags,
     pub(super) profile: Profile,
     pub(super) is_self: bool,

@@ -250,6 +250,35 @@ fn a_gap_that_took_several_tries_counts_from_its_first_moment() {
 }
 
 #[test]
+fn a_restart_between_a_new_session_and_its_snapshots_is_repaired_like_any_loss() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(5)), at(6));
+    directory.apply(started(), at(7));
+    let rows = directory.snapshot().rows_since(&Snapshot::default());
+    let links = [(SHARD, Remembered { resumable: true, heard_at: at(7) })].into();
+    let rows = rows.into_iter().map(|row| (row.key, row.value.expect("nothing is forgotten")));
+    let (mut directory, _) = Directory::restore(rows, &links, 1);
+    directory.apply(Update::SessionResumed(SHARD), at(8));
+    assert_eq!(directory.upstream(), UpstreamState::Reconciling);
+    assert!(directory.apply(within(News::Voice(voice(2, Some(2), 2))), at(9)).is_empty(), "it waits for the snapshot");
+    assert!(directory.has_news_waiting());
+    let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], Vec::new()), at(10));
+    assert_eq!(told(&changes), ["left 1>1", "discontinuity REASON_SESSION_LOST", "joined 2>2"]);
+    assert!(!directory.has_news_waiting());
+}
+
+#[test]
+fn rows_that_nobody_can_read_are_counted_and_left_out() {
+    let rows = [(RowKey::Room(GUILD, room_id(1)), vec![0xff]), (RowKey::Guild(GUILD), vec![0x10, 9])];
+    let (directory, unreadable) = Directory::restore(rows, &BTreeMap::new(), 1);
+    assert_eq!(unreadable, 2);
+    assert!(!directory.snapshot().guilds.get(&GUILD).is_some_and(|guild| guild.has_room(room_id(1))));
+    for bytes in [&[][..], &[9], &[1], &[1, 2, 3], &[0, 1]] {
+        assert_eq!(RowKey::from_bytes(bytes), None, "{bytes:?}");
+    }
+}
+
+#[test]
 fn an_outage_of_a_guild_makes_nobody_leave() {
     let mut directory = live();
     assert!(directory.apply(Update::GuildUnavailable(GUILD), at(1)).is_empty());
@@ -366,6 +395,8 @@ enum Step {
     /// The dispatch is sent this many times; 0 is a dispatch that is lost.
     Copies(u8),
     NewSession,
+    /// The process ends and another goes on from the rows that it has written.
+    Restart,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -377,8 +408,22 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(user, room, mute)| Step::Voice { user, room, mute }),
         2 => (0..4_u8).prop_map(Step::Copies),
         1 => Just(Step::NewSession),
+        1 => Just(Step::Restart),
     ];
     proptest::collection::vec(step, 1..80)
+}
+
+/// Writes down what is new since the last time.
+fn store(stored: &mut BTreeMap<RowKey, Vec<u8>>, before: &Snapshot, directory: &Directory) -> Snapshot {
+    let now = directory.snapshot();
+    for Row { key, value } in now.rows_since(before) {
+        assert_eq!(RowKey::from_bytes(&key.to_bytes()), Some(key));
+        match value {
+            Some(value) => stored.insert(key, value),
+            None => stored.remove(&key),
+        };
+    }
+    now
 }
 
 proptest! {
@@ -390,6 +435,7 @@ proptest! {
         let mut rooms: BTreeMap<u64, RoomFacts> = BTreeMap::new();
         let mut people: BTreeMap<u64, VoiceState> = BTreeMap::new();
         let mut directory = Directory::new(1);
+        let mut stored: BTreeMap<RowKey, Vec<u8>> = BTreeMap::new();
         let mut picture = Picture::default();
         let mut copies = 1;
         let mut lossless = true;
@@ -397,6 +443,7 @@ proptest! {
         fold(&mut picture, &directory.apply(started(), at(clock)));
         fold(&mut picture, &directory.apply(guild(Vec::new(), Vec::new()), at(clock)));
 
+        let mut before = store(&mut stored, &Snapshot::default(), &directory);
         let finish = steps.into_iter().chain([Step::NewSession]);
         for step in finish {
             clock += 1;
@@ -444,6 +491,16 @@ proptest! {
                     fold(&mut picture, &directory.apply(all, at(clock)));
                     lossless = true;
                 }
+                Step::Restart => {
+                    let links = [(SHARD, Remembered { resumable: true, heard_at: at(clock) })].into();
+                    let (restored, unreadable) = Directory::restore(stored.clone(), &links, 1);
+                    prop_assert_eq!(unreadable, 0);
+                    directory = restored;
+                    prop_assert_eq!(directory.upstream(), UpstreamState::Resuming);
+                    prop_assert!(directory.apply(Update::SessionResumed(SHARD), at(clock)).is_empty());
+                    prop_assert_eq!(directory.upstream(), UpstreamState::Live);
+                    before = directory.snapshot();
+                }
             }
             for update in dispatches {
                 lossless &= copies > 0;
@@ -451,6 +508,7 @@ proptest! {
                     fold(&mut picture, &directory.apply(update.clone(), at(clock)));
                 }
             }
+            before = store(&mut stored, &before, &directory);
             if lossless {
                 let world: Picture = (
                     rooms.values().map(|facts| (facts.room, facts.name.clone())).collect(),

@@ -7,7 +7,7 @@ mod close;
 mod pacing;
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -26,7 +26,7 @@ use self::{close::Ending, pacing::Pacing};
 use crate::{
     rest::SessionStartLimit,
     translate::{Payload, translate},
-    update::{Loss, ShardIndex, Update},
+    update::{Delivery, Loss, SessionPlace, ShardIndex, Update},
 };
 
 /// What Parlor asks Discord to tell: guilds with their channels, and voice states. Neither is a privileged intent.
@@ -42,6 +42,9 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// says nothing is given up.
 const START_GRACE: Duration = Duration::from_secs(60);
 
+/// How often a shard that has no news says that it still hears Discord.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
 /// How the gateway is reached.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
@@ -53,6 +56,11 @@ pub struct GatewayConfig {
     pub shards: u32,
     /// How many sessions may be started, as Discord said at start.
     pub session_starts: SessionStartLimit,
+    /// The sessions to go on with, from before the process started.
+    pub resume: BTreeMap<ShardIndex, SessionPlace>,
+    /// Whether the sessions outlive the process. If so they are left open at the end, and the bot shows as online for
+    /// as long as Discord keeps them.
+    pub keep_sessions: bool,
 }
 
 /// Discord refused the bot with a close code that repeating cannot mend.
@@ -65,11 +73,11 @@ pub struct Refused {
 
 /// Runs every shard until `shutdown`, or until Discord refuses one for good.
 ///
-/// Updates go to `updates`; whoever reads them should keep up. If they do not, the connection is closed and resumed, so
-/// that nothing is lost.
+/// What they hear goes to `deliveries`; whoever reads them should keep up. If they do not, the connection is closed and
+/// resumed, so that nothing is lost.
 pub async fn run(
-    config: GatewayConfig,
-    updates: mpsc::Sender<Update>,
+    mut config: GatewayConfig,
+    deliveries: mpsc::Sender<Delivery>,
     shutdown: CancellationToken,
 ) -> Result<(), Refused> {
     let limit = config.session_starts;
@@ -80,15 +88,18 @@ pub async fn run(
         .build();
     let mut shards = tokio::task::JoinSet::new();
     for index in 0..config.shards.max(1) {
+        let now = SystemTime::now();
         let task = ShardTask {
             index: ShardIndex(index),
             id: ShardId::new_checked(index, config.shards.max(1)).expect("the index is below the count"),
             base: base.clone(),
-            updates: updates.clone(),
+            deliveries: deliveries.clone(),
             shutdown: shutdown.clone(),
-            resume: None,
+            resume: config.resume.remove(&ShardIndex(index)),
+            keep_session: config.keep_sessions,
             pacing: Pacing::default(),
-            last_heard: SystemTime::now(),
+            last_heard: now,
+            last_told: now,
         };
         shards.spawn(task.run());
     }
@@ -99,22 +110,19 @@ pub async fn run(
     Ok(())
 }
 
-/// What it takes to go on with a session on another connection.
-struct Resume {
-    session: Session,
-    /// Where Discord wants the session to be resumed; the main URL if that has failed.
-    url: Option<Arc<str>>,
-}
-
 struct ShardTask {
     index: ShardIndex,
     id: ShardId,
     base: Config<InMemoryQueue>,
-    updates: mpsc::Sender<Update>,
+    deliveries: mpsc::Sender<Delivery>,
     shutdown: CancellationToken,
-    resume: Option<Resume>,
+    /// What it takes to go on with the session on another connection.
+    resume: Option<SessionPlace>,
+    keep_session: bool,
     pacing: Pacing,
     last_heard: SystemTime,
+    /// When the last delivery was made.
+    last_told: SystemTime,
 }
 
 /// Why [`ShardTask::read`] returned.
@@ -131,8 +139,8 @@ impl ShardTask {
             let ending = match self.read(&mut shard).await {
                 Exit::Ended(ending) => ending,
                 Exit::Shutdown => {
-                    // The session is not kept between processes, so Discord may as well show the bot offline at once.
-                    shard.close(CloseFrame::NORMAL);
+                    // 1000 ends the session and shows the bot offline at once; any other code leaves it to be resumed.
+                    shard.close(if self.keep_session { CloseFrame::RESUME } else { CloseFrame::NORMAL });
                     flush_close(&mut shard).await;
                     return Ok(());
                 }
@@ -141,7 +149,8 @@ impl ShardTask {
             let loss = self.keep_session(&shard, ending);
             // The directory has room again before the next connection is made, so that a resume makes progress.
             let lost = Update::ConnectionLost { shard: self.index, loss, last_heard: self.last_heard };
-            if self.updates.send(lost).await.is_err() {
+            let lost = self.delivery(Some(lost), self.resume.clone());
+            if self.deliveries.send(lost).await.is_err() {
                 return Ok(());
             }
             if let (Loss::Refused, Ending::Closed(code)) = (loss, ending) {
@@ -161,10 +170,10 @@ impl ShardTask {
     /// A shard that resumes what is kept, or starts anew.
     fn connect(&self) -> Shard<InMemoryQueue> {
         let mut config = ConfigBuilder::from(self.base.clone());
-        if let Some(Resume { session, url }) = &self.resume {
-            config = config.session(session.clone());
-            if let Some(url) = url {
-                config = config.resume_url(url.to_string());
+        if let Some(SessionPlace { session_id, sequence, resume_url }) = &self.resume {
+            config = config.session(Session::new(*sequence, session_id.clone()));
+            if let Some(url) = resume_url {
+                config = config.resume_url(url.clone());
             }
         }
         Shard::with_config(self.id, config.build())
@@ -208,7 +217,7 @@ impl ShardTask {
             let update = match translate(self.index, &text) {
                 Ok(Payload::Update(update)) => update,
                 Ok(Payload::Ignored) => {
-                    self.delivered(shard);
+                    self.sign_of_life(shard);
                     continue;
                 }
                 Ok(Payload::Reconnect) => {
@@ -221,7 +230,7 @@ impl ShardTask {
                 }
                 Err(error) => {
                     self.skipped(&error.to_string());
-                    self.delivered(shard);
+                    self.sign_of_life(shard);
                     continue;
                 }
             };
@@ -234,8 +243,9 @@ impl ShardTask {
                     "gateway session is up"
                 );
             }
-            match self.updates.try_send(update) {
-                Ok(()) => self.delivered(shard),
+            let place = place_of(shard);
+            match self.deliveries.try_send(self.delivery(Some(update), place.clone())) {
+                Ok(()) => self.delivered(place),
                 Err(mpsc::error::TrySendError::Closed(_)) => return Exit::Shutdown,
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     warn!(shard = self.index.0, "updates come faster than they are stored: closing to resume");
@@ -247,11 +257,23 @@ impl ShardTask {
         }
     }
 
-    /// Notes that everything up to the shard's sequence has been passed on: where a resume has to begin.
-    fn delivered(&mut self, shard: &Shard<InMemoryQueue>) {
-        if let Some(session) = shard.session() {
-            let url = shard.resume_url().map(Arc::from);
-            self.resume = Some(Resume { session: session.clone(), url });
+    fn delivery(&self, update: Option<Update>, session: Option<SessionPlace>) -> Delivery {
+        Delivery { shard: self.index, update, session, heard_at: self.last_heard }
+    }
+
+    /// Notes that everything up to this place has been passed on: where a resume has to begin.
+    fn delivered(&mut self, place: Option<SessionPlace>) {
+        self.resume = place.or_else(|| self.resume.take());
+        self.last_told = self.last_heard;
+    }
+
+    /// Passes on, now and then, that Discord is heard although it says nothing of interest.
+    fn sign_of_life(&mut self, shard: &Shard<InMemoryQueue>) {
+        let place = place_of(shard);
+        if self.last_heard.duration_since(self.last_told).is_ok_and(|silence| silence < SIGN_OF_LIFE) {
+            self.resume = place.or_else(|| self.resume.take());
+        } else if self.deliveries.try_send(self.delivery(None, place.clone())).is_ok() {
+            self.delivered(place);
         }
     }
 
@@ -261,7 +283,7 @@ impl ShardTask {
             Loss::SessionKept if self.resume.is_some() => {
                 if ending == Ending::NotMade {
                     // The resume URL may be what is dead; the main one can resume as well.
-                    self.resume.iter_mut().for_each(|resume| resume.url = None);
+                    self.resume.iter_mut().for_each(|place| place.resume_url = None);
                 }
                 debug!(shard = self.index.0, latency = ?shard.latency().average(), "the session is kept");
                 Loss::SessionKept
@@ -292,6 +314,15 @@ async fn flush_close(shard: &mut Shard<InMemoryQueue>) {
     };
     // Whether the answer came or not, the connection is over.
     let _ = tokio::time::timeout(CLOSE_GRACE, closed).await;
+}
+
+/// Where a resume of the shard's session would go on.
+fn place_of(shard: &Shard<InMemoryQueue>) -> Option<SessionPlace> {
+    shard.session().map(|session| SessionPlace {
+        session_id: session.id().to_owned(),
+        sequence: session.sequence(),
+        resume_url: shard.resume_url().map(ToOwned::to_owned),
+    })
 }
 
 fn ending_of(frame: Option<&CloseFrame<'_>>) -> Ending {

@@ -1,12 +1,13 @@
 //! The gateway's place in the server: where it is, what it tells, and how it is shown to be.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parlor_gateway::{
-    Loss, ShardIndex, Update,
+    Delivery, Loss, ShardIndex, Update,
     rest::{GatewayInfo, Rest, RestError},
     shard::{self, GatewayConfig},
 };
@@ -33,42 +34,55 @@ pub(super) struct Link {
     pub(super) shards: Option<u32>,
     pub(super) rest: Arc<Rest>,
     pub(super) hub: Arc<Hub>,
+    /// Whether Discord's sessions outlive the process.
+    pub(super) keep_sessions: bool,
     pub(super) clock: Clock,
 }
 
 /// Connects to the gateway and feeds the hub until told to stop, or until Discord refuses for good.
 pub(super) async fn run(link: Link, stop: CancellationToken) {
-    let Link { token, url, shards, rest, hub, clock } = link;
-    let refused = || {
-        let lost = Update::ConnectionLost { shard: ShardIndex(0), loss: Loss::Refused, last_heard: clock() };
-        hub.apply(lost, clock(), Instant::now());
+    let Link { token, url, shards, rest, hub, keep_sessions, clock } = link;
+    // What cannot be told to the hub is told to nobody: the process is ending.
+    let refused = async || {
+        let (shard, last_heard) = (ShardIndex(0), clock());
+        let update = Some(Update::ConnectionLost { shard, loss: Loss::Refused, last_heard });
+        let _ = hub.deliver(Delivery { shard, update, session: None, heard_at: last_heard }, clock()).await;
     };
     let info = match stop.run_until_cancelled(ask(&rest)).await {
         None => return,
-        Some(Err(CredentialsRefused)) => return refused(),
+        Some(Err(CredentialsRefused)) => return refused().await,
         Some(Ok(info)) => info,
     };
+    let shards = shards.unwrap_or(info.shards);
     let config = GatewayConfig {
         token,
         url: url.unwrap_or(info.url),
-        shards: shards.unwrap_or(info.shards),
+        shards,
         session_starts: info.session_starts,
+        // Among more shards, or fewer, a shard's session is about other guilds.
+        resume: if hub.stored_shards() == shards { hub.sessions().clone() } else { BTreeMap::new() },
+        keep_sessions,
     };
     info!(
         url = config.url,
         shards = config.shards,
         session_starts = config.session_starts.remaining,
+        resuming = config.resume.len(),
         "connecting to the gateway"
     );
-    hub.run_shards(config.shards);
-    let (updates, mut news) = mpsc::channel(shard::QUEUE);
+    if hub.run_shards(config.shards, clock()).await.is_err() {
+        return;
+    }
+    let (deliveries, mut news) = mpsc::channel(shard::QUEUE);
     let feed = async {
-        while let Some(update) = news.recv().await {
-            hub.apply(update, clock(), Instant::now());
+        while let Some(delivery) = news.recv().await {
+            if hub.deliver(delivery, clock()).await.is_err() {
+                return;
+            }
         }
     };
     // A refusal has been logged and told to the hub by the shard that met it. The server goes on with what is known.
-    let (_, ()) = tokio::join!(shard::run(config, updates, stop.clone()), feed);
+    let (_, ()) = tokio::join!(shard::run(config, deliveries, stop.clone()), feed);
 }
 
 /// Discord does not accept the bot token.

@@ -3,7 +3,6 @@
 //! Listeners, the clock and the metrics are parameters, so that tests bind what they like.
 
 mod gateway;
-mod secret;
 
 use std::{
     convert::Infallible,
@@ -13,10 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parlor_gateway::{
-    Directory,
-    rest::{Rest, RestSetupError},
-};
+use parlor_gateway::rest::{Rest, RestSetupError};
 use parlor_proto::{FILE_DESCRIPTOR_SET, v1::room_service_server::RoomServiceServer};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -24,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::{info, warn};
 
-pub use self::secret::SecretError;
 use crate::{
     auth::{Authenticator, Clock, FetchError, KeySource, Keys, Verifier},
-    config::{Config, ServeRequirements},
+    config::{Config, ServeRequirements, StoreKind},
     edge::{self, Acceptor, TlsError},
-    hub::{CursorKey, Epoch, Hub, Log, Retention, State},
+    hub::{self, CursorKey, Hub, Retention},
     services::{DiscordRooms, EventService, Rooms, StreamLimits, StreamRules},
+    store::{self, Disk, OpenError, Recovered, SecretError, Volatile},
     telemetry::{GrpcMetricsLayer, Health, Metrics, OpsPages, Readiness, ops_router},
 };
 
@@ -61,8 +57,11 @@ pub enum StartError {
     #[error("cannot set up the client for Discord")]
     Discord(#[from] RestSetupError),
     /// The store's directory cannot be used.
-    #[error("cannot use the store")]
-    Store(#[from] SecretError),
+    #[error("cannot use the store's directory")]
+    Secret(#[from] SecretError),
+    /// The store cannot be opened.
+    #[error("cannot open the store")]
+    Store(#[from] OpenError),
 }
 
 /// Where the server listens.
@@ -127,19 +126,7 @@ impl Server {
         let keys = watch_keys(key_source, &last)?;
         let authenticator = Arc::new(Authenticator::new(Verifier::new(token_rules), keys, Arc::clone(&clock)));
         let rest = Arc::new(Rest::new(config.discord.api_url.as_str(), &bot_token)?);
-        let secret = secret::load_or_make(&config.store.dir)?;
-        let hub = Arc::new(Hub::new(State::new(
-            Directory::new(config.discord.shards.unwrap_or(1)),
-            Log::new(
-                Epoch::random(),
-                CursorKey::new(&secret),
-                Retention {
-                    age: config.events.retention_time,
-                    entries: usize_of(config.events.retention_entries),
-                    bytes: usize_of(config.events.retention_bytes),
-                },
-            ),
-        )));
+        let hub = Arc::new(open_hub(&config, &clock)?);
 
         let (health, health_service) = Health::new().await;
         let streams_end = CancellationToken::new();
@@ -187,11 +174,12 @@ impl Server {
                 shards: config.discord.shards,
                 rest,
                 hub: Arc::clone(&hub),
+                keep_sessions: config.store.kind == StoreKind::Disk,
                 clock,
             },
             gateway_ends.clone(),
         ));
-        tokio::spawn(last.clone().run_until_cancelled_owned(gateway::report(hub, health.clone())));
+        tokio::spawn(last.clone().run_until_cancelled_owned(gateway::report(Arc::clone(&hub), health.clone())));
         tokio::spawn(stop.clone().run_until_cancelled_owned({
             let (health, readiness) = (health.clone(), readiness.clone());
             async move {
@@ -210,6 +198,7 @@ impl Server {
             streams_end,
             serving_ends,
             gateway_ends,
+            hub,
             last,
         };
         let stopped = stop.clone();
@@ -237,6 +226,28 @@ impl Server {
         // The task neither panics nor is aborted; if it were, nothing would be left either.
         let _ = self.done.await;
     }
+}
+
+/// Opens the store, and a hub that goes on from what it held.
+fn open_hub(config: &Config, clock: &Clock) -> Result<Hub, StartError> {
+    let secret = store::cursor_secret(&config.store.dir)?;
+    let settings = hub::Settings {
+        key: CursorKey::new(&secret),
+        retention: Retention {
+            age: config.events.retention_time,
+            entries: usize_of(config.events.retention_entries),
+            bytes: usize_of(config.events.retention_bytes),
+        },
+        shards: config.discord.shards,
+    };
+    let (wall, now) = (clock(), Instant::now());
+    Ok(match config.store.kind {
+        StoreKind::Memory => Hub::start(Recovered::nothing(), Volatile, settings, wall, now),
+        StoreKind::Disk => {
+            let (disk, recovered) = Disk::open(&config.store.dir, wall)?;
+            Hub::start(recovered, disk, settings, wall, now)
+        }
+    })
 }
 
 fn watch_keys(source: KeySource, cancel: &CancellationToken) -> Result<Keys, FetchError> {
@@ -274,6 +285,7 @@ struct Drain {
     streams_end: CancellationToken,
     serving_ends: CancellationToken,
     gateway_ends: CancellationToken,
+    hub: Arc<Hub>,
     last: CancellationToken,
 }
 
@@ -295,6 +307,11 @@ impl Drain {
         self.gateway_ends.cancel();
         if tokio::time::timeout(Duration::from_secs(2), gateway).await.is_err() {
             warn!("the gateway connection did not close in time");
+        }
+        // After this the store's file is free for the next process.
+        let hub = self.hub;
+        if tokio::task::spawn_blocking(move || hub.close()).await.is_err() {
+            warn!("the store did not close");
         }
         self.last.cancel();
         // The pages are only read by the operator's probes; what they lose now they have already seen.

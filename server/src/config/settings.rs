@@ -255,13 +255,25 @@ impl Default for EventsConfig {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
+    /// Where the event log and what belongs to it is kept.
+    pub kind: StoreKind,
     /// The directory, which is made where it is missing.
     pub dir: PathBuf,
 }
 
+/// Whether the event log outlives the process.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// On disk: cursors resume over restarts.
+    Disk,
+    /// In memory alone: after a restart every client starts over.
+    Memory,
+}
+
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { dir: PathBuf::from(".parlor") }
+        Self { kind: StoreKind::Disk, dir: PathBuf::from(".parlor") }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The one append-only log of changes, and how long it remembers.
 //!
-//! All guilds share one dense sequence; a subscription is a filter over it. This is the part in memory, which is the
-//! whole of it until the durable store lies under it.
+//! All guilds share one dense sequence; a subscription is a filter over it. Everything that is kept is in memory: the
+//! store holds the same for the next process, and no reader ever waits for the disk.
 
 use std::{
     collections::VecDeque,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use super::{
 };
 
 /// One entry, encoded once for every stream that will send it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
     /// Its number.
     pub sequence: Sequence,
@@ -31,7 +31,20 @@ pub struct Entry {
     pub kind: Option<VoiceEventKind>,
     /// The frame without `prev_sequence`.
     pub shared: Bytes,
-    committed: Instant,
+    /// When it was stored, by the wall clock: how old it is after a restart.
+    pub stored_at: SystemTime,
+}
+
+impl Entry {
+    /// The entry that a change becomes.
+    pub(super) fn new(change: Change, sequence: Sequence, cursor: String, wall: SystemTime) -> Self {
+        let (kind, body) = match change.body {
+            ChangeBody::Event(event) => (Some(kind_of(&event)), Body::Event(event)),
+            ChangeBody::Discontinuity(entry) => (None, Body::Discontinuity(entry)),
+        };
+        let shared = encode_shared(cursor, sequence, body);
+        Self { sequence, guild: change.guild, rooms: change.rooms, kind, shared, stored_at: wall }
+    }
 }
 
 /// How much the log remembers.
@@ -62,17 +75,36 @@ pub enum Standing {
 #[derive(Debug)]
 pub struct Log {
     epoch: Epoch,
-    key: CursorKey,
+    key: Arc<CursorKey>,
     retention: Retention,
     head: Sequence,
     bytes: usize,
-    entries: VecDeque<Arc<Entry>>,
+    /// With the moment at which each was appended: how old an entry is must not depend on what somebody does to the
+    /// wall clock.
+    entries: VecDeque<(Instant, Arc<Entry>)>,
 }
 
 impl Log {
     /// An empty log.
     pub fn new(epoch: Epoch, key: CursorKey, retention: Retention) -> Self {
-        Self { epoch, key, retention, head: Sequence(0), bytes: 0, entries: VecDeque::new() }
+        Self { epoch, key: Arc::new(key), retention, head: Sequence(0), bytes: 0, entries: VecDeque::new() }
+    }
+
+    /// A log that goes on after these entries, the last of which is the head.
+    pub fn going_on(
+        mut self,
+        head: Sequence,
+        entries: impl IntoIterator<Item = Entry>,
+        wall: SystemTime,
+        now: Instant,
+    ) -> Self {
+        for entry in entries {
+            let age = wall.duration_since(entry.stored_at).unwrap_or_default();
+            self.push(Arc::new(entry), now.checked_sub(age).unwrap_or(now));
+        }
+        self.head = head;
+        self.compact(now);
+        self
     }
 
     /// Which log this is.
@@ -87,7 +119,7 @@ impl Log {
 
     /// The oldest entry that can be replayed; one past the head where there is none.
     pub fn oldest(&self) -> Sequence {
-        self.entries.front().map_or(self.head.next(), |entry| entry.sequence)
+        self.entries.front().map_or(self.head.next(), |(_, entry)| entry.sequence)
     }
 
     /// The cursor of a place in this log.
@@ -96,7 +128,7 @@ impl Log {
     }
 
     /// Reads cursors.
-    pub fn key(&self) -> &CursorKey {
+    pub fn key(&self) -> &Arc<CursorKey> {
         &self.key
     }
 
@@ -113,25 +145,25 @@ impl Log {
         }
     }
 
-    /// Appends a change, and forgets what is due.
-    pub fn append(&mut self, change: Change, now: Instant) {
-        self.head = self.head.next();
-        let cursor = self.cursor(self.head);
-        let (kind, body) = match change.body {
-            ChangeBody::Event(event) => (Some(kind_of(&event)), Body::Event(event)),
-            ChangeBody::Discontinuity(entry) => (None, Body::Discontinuity(entry)),
-        };
-        let shared = encode_shared(cursor, self.head, body);
-        self.bytes += shared.len();
-        let Change { guild, rooms, .. } = change;
-        self.entries.push_back(Arc::new(Entry { sequence: self.head, guild, rooms, kind, shared, committed: now }));
+    /// Appends entries, and forgets what is due.
+    pub fn append(&mut self, entries: Vec<Arc<Entry>>, now: Instant) {
+        for entry in entries {
+            self.push(entry, now);
+        }
         self.compact(now);
     }
 
+    fn push(&mut self, entry: Arc<Entry>, at: Instant) {
+        debug_assert!(self.entries.is_empty() || entry.sequence == self.head.next(), "the log is dense");
+        self.head = entry.sequence;
+        self.bytes += entry.shared.len();
+        self.entries.push_back((at, entry));
+    }
+
     fn compact(&mut self, now: Instant) {
-        while let Some(oldest) = self.entries.front() {
+        while let Some((appended, oldest)) = self.entries.front() {
             let aged = self.entries.len() > self.retention.entries
-                && now.saturating_duration_since(oldest.committed) >= self.retention.age;
+                && now.saturating_duration_since(*appended) >= self.retention.age;
             if !aged && self.bytes <= self.retention.bytes {
                 return;
             }
@@ -146,7 +178,7 @@ impl Log {
             return None;
         }
         let skip = usize::try_from(position.0 + 1 - self.oldest().0).expect("no more than the entries in memory");
-        Some(self.entries.range(skip.min(self.entries.len())..))
+        Some(self.entries.range(skip.min(self.entries.len())..).map(|(_, entry)| entry))
     }
 }
 
@@ -167,9 +199,12 @@ fn kind_of(event: &v1::VoiceEvent) -> VoiceEventKind {
 mod tests {
     use super::*;
 
-    fn change() -> Change {
+    fn append(log: &mut Log, now: Instant) {
         let guild = GuildId::new(100_000_000_000_000_001);
-        Change { guild, rooms: Touched::All, body: ChangeBody::Event(v1::VoiceEvent::default()) }
+        let change = Change { guild, rooms: Touched::All, body: ChangeBody::Event(v1::VoiceEvent::default()) };
+        let sequence = log.head().next();
+        let entry = Entry::new(change, sequence, log.cursor(sequence), SystemTime::UNIX_EPOCH);
+        log.append(vec![Arc::new(entry)], now);
     }
 
     fn log(retention: Retention) -> Log {
@@ -185,13 +220,13 @@ mod tests {
         let mut log = log(Retention { age: Duration::from_secs(60), entries: 2, bytes: usize::MAX });
         let start = Instant::now();
         for second in 0..5 {
-            log.append(change(), start + Duration::from_secs(second));
+            append(&mut log, start + Duration::from_secs(second));
         }
         assert_eq!(log.oldest(), Sequence(1), "all are young");
-        log.append(change(), start + Duration::from_secs(62));
+        append(&mut log, start + Duration::from_secs(62));
         assert_eq!(numbers(&log, 3), Some(vec![4, 5, 6]));
         assert_eq!(numbers(&log, 2), None);
-        log.append(change(), start + Duration::from_secs(1_000));
+        append(&mut log, start + Duration::from_secs(1_000));
         assert_eq!(numbers(&log, 5), Some(vec![6, 7]), "two are kept however old");
     }
 
@@ -199,9 +234,9 @@ mod tests {
     fn bytes_have_the_last_word() {
         let mut log = log(Retention { age: Duration::MAX, entries: usize::MAX, bytes: 200 });
         for _ in 0..100 {
-            log.append(change(), Instant::now());
+            append(&mut log, Instant::now());
         }
-        let kept: usize = log.entries.iter().map(|entry| entry.shared.len()).sum();
+        let kept: usize = log.entries.iter().map(|(_, entry)| entry.shared.len()).sum();
         assert!((1..=200).contains(&kept), "{kept}");
         assert_eq!(kept, log.bytes);
     }
@@ -210,7 +245,7 @@ mod tests {
     fn every_boundary_of_a_resume_is_told_apart() {
         let mut log = log(Retention { age: Duration::ZERO, entries: 3, bytes: usize::MAX });
         for _ in 0..10 {
-            log.append(change(), Instant::now());
+            append(&mut log, Instant::now());
         }
         let standing = |sequence| log.standing(Position { epoch: Epoch::new([1; 16]), sequence: Sequence(sequence) });
         assert_eq!((log.oldest(), log.head()), (Sequence(8), Sequence(10)));

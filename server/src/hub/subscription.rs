@@ -255,7 +255,7 @@ impl Subscription {
         let at = state.log.head();
         self.push(Body::SnapshotBegin(v1::SnapshotBegin { at_sequence: at.0 }));
         self.scanned = at;
-        self.phase = Phase::Snapshot { at, rendering: Rendering::new(state.directory.snapshot(), &self.filter) };
+        self.phase = Phase::Snapshot { at, rendering: Rendering::new(state.snapshot().clone(), &self.filter) };
     }
 
     fn bookmark(&mut self, state: &State, wall: SystemTime) {

@@ -1,12 +1,13 @@
 //! Subscriptions against the hub, on hand-made and random histories, without a clock.
 
 use std::{
+    cell::{Ref, RefCell},
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use parlor_gateway::{
-    Directory, GuildId, GuildSnapshot, Loss, News, RoomFacts, RoomId, RoomKind, ShardIndex, Update, UserId, VoiceFlags,
+    Delivery, GuildId, GuildSnapshot, Loss, News, RoomFacts, RoomId, RoomKind, ShardIndex, Update, UserId, VoiceFlags,
     VoiceSessionId, VoiceState,
 };
 use parlor_proto::v1::{
@@ -61,15 +62,19 @@ fn snapshot(guild: u64) -> Update {
 
 /// A hub with two guilds of three rooms each, whose log keeps the newest so many entries.
 struct Stage {
-    hub: Hub,
+    writer: RefCell<Writer>,
+    state: RefCell<State>,
     now: Instant,
 }
 
 impl Stage {
     fn new(entries: usize) -> Self {
         let retention = Retention { age: Duration::ZERO, entries, bytes: usize::MAX };
-        let log = Log::new(Epoch::new([7; 16]), CursorKey::new(&[1; 32]), retention);
-        let stage = Self { hub: Hub::new(State::new(Directory::new(1), log)), now: Instant::now() };
+        let recovered = Recovered { epoch: Epoch::new([7; 16]), ..Recovered::nothing() };
+        let log = Log::new(recovered.epoch, CursorKey::new(&[1; 32]), retention);
+        let writer = Writer::new(&recovered, Arc::clone(log.key()), Some(1));
+        let state = writer.state(log);
+        let stage = Self { writer: RefCell::new(writer), state: RefCell::new(state), now: Instant::now() };
         let guilds = vec![guild_id(1), guild_id(2)];
         stage.apply(Update::SessionStarted { shard: SHARD, self_user: UserId::new(1), guilds });
         stage.apply(snapshot(1));
@@ -78,15 +83,28 @@ impl Stage {
     }
 
     fn apply(&self, update: Update) {
-        self.hub.apply(update, WALL, self.now);
+        let delivery = Delivery { shard: SHARD, update: Some(update), session: None, heard_at: WALL };
+        let (mut writer, mut state) = (self.writer.borrow_mut(), self.state.borrow_mut());
+        writer.deliver(delivery, WALL);
+        if let Some(round) = writer.round(&state) {
+            state.publish(round, self.now);
+        }
+    }
+
+    fn state(&self) -> Ref<'_, State> {
+        self.state.borrow()
+    }
+
+    fn subscribe(&self, order: Order) -> Result<Subscription, OpenError> {
+        Subscription::open(order, &self.state(), WALL, self.now)
     }
 
     fn open(&self, order: Order) -> Client {
-        Client::new(self.hub.subscribe(order, WALL, self.now).expect("opens"))
+        Client::new(self.subscribe(order).expect("opens"))
     }
 
     fn head(&self) -> u64 {
-        self.hub.with_state(|state| state.log.head().0)
+        self.state().log.head().0
     }
 }
 
@@ -120,7 +138,7 @@ impl Client {
 
     /// A client that comes back with what it holds.
     fn resumed(mut self, stage: &Stage) -> Self {
-        self.subscription = stage.hub.subscribe(order(after(&self.cursor)), WALL, stage.now).expect("opens");
+        self.subscription = stage.subscribe(order(after(&self.cursor))).expect("opens");
         self.frames.clear();
         self
     }
@@ -137,7 +155,7 @@ impl Client {
                 self.take(frame.decode());
                 return true;
             }
-            stage.hub.with_state(|state| self.subscription.advance(state, 1.0, WALL, now)).expect("no gap policy");
+            self.subscription.advance(&stage.state(), 1.0, WALL, now).expect("no gap policy");
         }
         false
     }
@@ -262,7 +280,7 @@ fn events_that_pour_in_during_a_snapshot_come_after_it() {
 #[test]
 fn every_retained_cursor_continues_and_every_other_is_a_reset() {
     let stage = Stage::new(5);
-    let mut cursors = vec![stage.hub.with_state(|state| state.log.cursor(Sequence(0)))];
+    let mut cursors = vec![stage.state().log.cursor(Sequence(0))];
     let mut all = stage.open(order(Start::Latest));
     all.drain(&stage);
     for user in 0..10 {
@@ -270,10 +288,10 @@ fn every_retained_cursor_continues_and_every_other_is_a_reset() {
         all.drain(&stage);
         cursors.push(all.cursor.clone());
     }
-    let (oldest, head) = stage.hub.with_state(|state| (state.log.oldest().0, state.log.head().0));
+    let (oldest, head) = (stage.state().log.oldest().0, stage.head());
     for cursor in &cursors {
         let mut client = stage.open(order(after(cursor)));
-        let sequence = stage.hub.with_state(|state| state.log.key().open(cursor)).expect("ours").sequence.0;
+        let sequence = stage.state().log.key().open(cursor).expect("ours").sequence.0;
         client.drain(&stage);
         if sequence + 1 >= oldest {
             assert_eq!(client.seen, (sequence + 1..=head).collect::<Vec<_>>(), "after {sequence}");
@@ -286,7 +304,7 @@ fn every_retained_cursor_continues_and_every_other_is_a_reset() {
 }
 
 fn reset_of(stage: &Stage, order: Order) -> Option<Reason> {
-    let mut subscription = stage.hub.subscribe(order, WALL, stage.now).expect("opens");
+    let mut subscription = stage.subscribe(order).expect("opens");
     std::iter::from_fn(|| subscription.ready()).find_map(|frame| match frame.decode().body {
         Some(Body::Reset(reset)) => Some(reset.reason()),
         _ => None,
@@ -316,10 +334,10 @@ fn a_cursor_of_another_log_or_of_the_future_or_of_another_filter_is_a_reset() {
 #[test]
 fn who_asks_for_an_end_instead_of_a_reset_gets_one() {
     let stage = Stage::new(1);
-    let old = stage.hub.with_state(|state| state.log.cursor(Sequence(1)));
-    let refused = stage.hub.subscribe(Order { gap_policy: GapPolicy::Fail, ..order(after(&old)) }, WALL, stage.now);
+    let old = stage.state().log.cursor(Sequence(1));
+    let refused = stage.subscribe(Order { gap_policy: GapPolicy::Fail, ..order(after(&old)) });
     assert!(matches!(refused, Err(OpenError::Gap(_))));
-    let forged = stage.hub.subscribe(order(after("AAAA")), WALL, stage.now);
+    let forged = stage.subscribe(order(after("AAAA")));
     assert!(matches!(forged, Err(OpenError::CursorInvalid)));
 }
 
@@ -359,7 +377,7 @@ fn a_change_of_our_own_connection_is_told_at_once() {
     let mut client = stage.open(order(Start::Latest));
     client.drain(&stage);
     stage.apply(Update::ConnectionLost { shard: SHARD, loss: Loss::SessionKept, last_heard: WALL });
-    assert_eq!(stage.hub.upstream(), UpstreamState::Resuming);
+    assert_eq!(stage.state().upstream(), UpstreamState::Resuming);
     client.drain(&stage);
     assert_eq!(client.frames.last(), Some(&"bookmark"));
 }
@@ -386,11 +404,11 @@ fn draining_repeats_the_position_that_the_client_holds() {
     let stage = Stage::new(1_000);
     let mut client = stage.open(order(Start::Snapshot));
     assert!(client.read(&stage, stage.now));
-    let early = stage.hub.with_state(|state| client.subscription.draining(state, Duration::from_secs(1))).decode();
+    let early = client.subscription.draining(&stage.state(), Duration::from_secs(1)).decode();
     assert_eq!(early.cursor, "", "no cursor before the snapshot is whole");
     client.drain(&stage);
     stage.apply(voice(1, 1, Some(1)));
-    let late = stage.hub.with_state(|state| client.subscription.draining(state, Duration::from_secs(1))).decode();
+    let late = client.subscription.draining(&stage.state(), Duration::from_secs(1)).decode();
     assert_eq!(Some(late.sequence), client.position);
     assert_eq!(late.cursor, client.cursor);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use parlor_gateway::{GuildId, RoomFacts, RoomId};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     auth::{Clock, CreateRoom, EndRoom, ForceEndRoom, Permit, ReadRooms, principal_of},
-    hub::Hub,
+    hub::{Closed, Hub},
     status::{Failure, Reason},
 };
 
@@ -86,6 +86,7 @@ impl RoomService for Rooms {
             return Err(failure.with("guild_id", guild.to_string()).into());
         }
 
+        self.shared.must_be_writable()?;
         let mark = format!("{reason} [parlor:{id}]");
         let asked = format!("{guild} {spec:?} {reason}");
         let work =
@@ -175,6 +176,7 @@ impl RoomService for Rooms {
             return Err(Failure::new(Reason::RoomNotManaged, message).with("room_id", room.to_string()).into());
         }
 
+        self.shared.must_be_writable()?;
         let mark = format!("{reason} [parlor:{id}]");
         let work = Arc::clone(&self.shared).end(permit, room, mark.trim_start().to_owned(), deadline);
         // In a task of its own: a caller who hangs up must not leave the room marked as being ended.
@@ -212,7 +214,18 @@ impl RoomService for Rooms {
     }
 }
 
+/// The hub has ended, or takes nothing.
+fn not_stored(_: Closed) -> Failure {
+    Failure::new(Reason::StoreUnavailable, "what happens cannot be stored at the moment: try again")
+        .retry_after(Duration::from_secs(1))
+}
+
 impl Shared {
+    /// Nothing is begun whose outcome could not be stored.
+    fn must_be_writable(&self) -> Result<(), Failure> {
+        if self.hub.is_writable() { Ok(()) } else { Err(not_stored(Closed)) }
+    }
+
     async fn create(
         self: Arc<Self>,
         permit: Permit<CreateRoom>,
@@ -223,11 +236,12 @@ impl Shared {
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let guild = permit.guild();
         let name = spec.name.clone();
-        self.hub.expect_room(guild, &name);
+        self.hub.expect_room(guild, name.clone(), (self.clock)()).await.map_err(not_stored)?;
         let outcome = self.discord.create(&permit, spec, &mark, deadline).await;
         let created: Option<RoomFacts> = outcome.as_ref().ok().cloned();
-        let placed = self.hub.settle_room(guild, &name, created, (self.clock)(), Instant::now());
+        let placed = self.hub.settle_room(guild, name, created, (self.clock)()).await;
         let facts = outcome?;
+        let placed = placed.map_err(not_stored)?;
         // The bot can be removed from the guild between Discord's answer and here.
         let room = placed.room.ok_or_else(|| unknown_room(facts.room))?;
         Ok(v1::CreateRoomResponse { room: Some(room), cursor: placed.cursor, request_id })
@@ -241,16 +255,16 @@ impl Shared {
         deadline: Instant,
     ) -> Result<v1::EndRoomResponse, Failure> {
         let guild = permit.guild();
-        self.hub.begin_end(guild, room);
+        self.hub.begin_end(guild, room, (self.clock)()).await.map_err(not_stored)?;
         let deleted = match self.discord.end(&permit, room, &mark, deadline).await {
             Ok(deleted) => deleted,
             Err(failure) => {
-                self.hub.abandon_end(guild, room);
+                // The failure is what the caller has to hear of.
+                let _ = self.hub.abandon_end(guild, room, (self.clock)()).await;
                 return Err(failure);
             }
         };
-        let now: SystemTime = (self.clock)();
-        let placed = self.hub.end_room(guild, room, now, Instant::now());
+        let placed = self.hub.end_room(guild, room, (self.clock)()).await.map_err(not_stored)?;
         Ok(v1::EndRoomResponse { room: placed.room, already_gone: deleted == Deleted::Before, cursor: placed.cursor })
     }
 }

@@ -22,6 +22,12 @@ pub const JWKS_AGE_SECONDS: &str = "parlor_jwks_age_seconds";
 pub const LOG_HEAD: &str = "parlor_log_head";
 /// The oldest sequence of the event log that is kept.
 pub const LOG_OLDEST: &str = "parlor_log_oldest";
+/// Whether the store takes what there is to write: 1 or 0.
+pub const STORE_UP: &str = "parlor_store_up";
+/// Stores that were found damaged and set aside.
+pub const STORE_DAMAGED: &str = "parlor_store_damaged_total";
+/// How long it took to store one round of changes, in seconds.
+pub const STORE_COMMIT_SECONDS: &str = "parlor_store_commit_seconds";
 /// Open event streams.
 pub const STREAMS: &str = "parlor_streams";
 /// How many entries streams were behind when they read, as a histogram.
@@ -59,6 +65,9 @@ pub(super) fn describe() {
     describe_gauge!(JWKS_AGE_SECONDS, Unit::Seconds, "Age of the token issuer's keys");
     describe_gauge!(LOG_HEAD, "Newest sequence of the event log");
     describe_gauge!(LOG_OLDEST, "Oldest sequence of the event log that is kept");
+    describe_gauge!(STORE_UP, "Whether the store takes what there is to write: 1 or 0");
+    describe_counter!(STORE_DAMAGED, "Stores that were found damaged and set aside");
+    describe_histogram!(STORE_COMMIT_SECONDS, Unit::Seconds, "How long it took to store one round of changes");
     describe_gauge!(STREAMS, "Open event streams");
     describe_histogram!(STREAM_LAG_ENTRIES, "Entries that a stream was behind when it read");
     describe_counter!(RESETS, "Streams that could not continue from where they were");

@@ -241,6 +241,7 @@ fn next_of(error: &CallError) -> Option<String> {
             fixed("the operator has to replace the bot's token; `parlor doctor --bot-token-file FILE` checks one")
         }
         "DISCORD_UNAVAILABLE" => fixed("try again; `parlor doctor` says how Parlor's connection to Discord stands"),
+        "STORE_UNAVAILABLE" => fixed("try again; the operator has to look at the server's disk"),
         _ => match (error.retry_after, error.code) {
             (Some(after), _) => Some(format!("try again in {} s", after.as_secs_f64().ceil())),
             (None, Code::Unavailable | Code::DeadlineExceeded) => fixed("try again; `parlor doctor` says what works"),

@@ -33,7 +33,7 @@ pub enum SecretError {
 }
 
 /// The secret in this directory; made, with the directory, where there is none.
-pub(super) fn load_or_make(directory: &Path) -> Result<[u8; CursorKey::SECRET_BYTES], SecretError> {
+pub fn load_or_make(directory: &Path) -> Result<[u8; CursorKey::SECRET_BYTES], SecretError> {
     let path = directory.join(FILE);
     let failed = |path: &Path| {
         let path = path.to_owned();

@@ -1,0 +1,186 @@
+//! The writing half of the hub: takes in what Discord tells and what Parlor does, and makes of it what is to be stored
+//! and then shown. Pure: time comes in, and whoever drives it commits.
+//!
+//! ```text
+//! deliver, act … ─▶ pending ─ round() ─▶ Round ─ store.commit ─▶ State::publish
+//! ```
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use parlor_gateway::{Change, ChangeBody, Delivery, Directory, SessionPlace, ShardIndex, Snapshot};
+use parlor_proto::v1::UpstreamState;
+
+use super::{
+    log::{Entry, Log},
+    position::{CursorKey, Epoch, Position, Sequence},
+    state::State,
+};
+use crate::store::{Batch, Key, Recovered, ShardRecord};
+
+/// One step of the hub: what is stored together, and shown together afterwards.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// What to store.
+    pub batch: Batch,
+    pub(super) snapshot: Snapshot,
+    pub(super) upstream: UpstreamState,
+}
+
+/// The only one who changes the directory and who numbers entries.
+#[derive(Debug)]
+pub struct Writer {
+    directory: Directory,
+    epoch: Epoch,
+    key: Arc<CursorKey>,
+    head: Sequence,
+    /// The directory as it was at the end of the last round.
+    before: Snapshot,
+    told: UpstreamState,
+    pending: Vec<Arc<Entry>>,
+    rows: Vec<(Key, Option<Vec<u8>>)>,
+    shards: BTreeMap<ShardIndex, ShardRecord>,
+    /// What the store holds of the shards.
+    stored_shards: BTreeMap<ShardIndex, ShardRecord>,
+}
+
+/// What an action of Parlor's own may touch.
+pub struct Draft<'a> {
+    /// The directory.
+    pub directory: &'a mut Directory,
+    /// The time of day.
+    pub wall: SystemTime,
+    changes: Vec<Change>,
+}
+
+impl Draft<'_> {
+    /// Adds changes to the log.
+    pub fn tell(&mut self, changes: Vec<Change>) {
+        self.changes.extend(changes);
+    }
+}
+
+impl Writer {
+    /// A writer that goes on from what a store held.
+    ///
+    /// Rows that cannot be read are treated as a damage: no session is resumed, so that Discord describes every guild
+    /// anew.
+    pub fn new(recovered: &Recovered, key: Arc<CursorKey>, shards: Option<u32>) -> Self {
+        let mut rows = Vec::new();
+        let mut known = BTreeMap::new();
+        let mut whole = recovered.continuity != crate::store::Continuity::Damaged;
+        for (name, value) in &recovered.rows {
+            match name {
+                Key::Directory(name) => rows.push((*name, value.clone())),
+                Key::Shard(shard) => match ShardRecord::from_bytes(value) {
+                    Some(record) => drop(known.insert(*shard, record)),
+                    None => whole = false,
+                },
+            }
+        }
+        let stored_shards = u32::try_from(known.len()).expect("shards are numbered with 32 bits");
+        let shards = shards.unwrap_or(stored_shards).max(1);
+        // Among more shards, or fewer, a shard's session is about other guilds.
+        whole &= known.is_empty() || stored_shards == shards;
+        let restore = |known: &BTreeMap<ShardIndex, ShardRecord>| {
+            let links = known.iter().map(|(shard, record)| (*shard, record.remembered())).collect();
+            Directory::restore(rows.clone(), &links, shards)
+        };
+        let forget_sessions = |known: &mut BTreeMap<ShardIndex, ShardRecord>| {
+            known.values_mut().for_each(|record| record.session = None);
+        };
+        if !whole {
+            forget_sessions(&mut known);
+        }
+        let (mut directory, unreadable) = restore(&known);
+        if unreadable > 0 {
+            forget_sessions(&mut known);
+            (directory, _) = restore(&known);
+        }
+        let before = directory.snapshot();
+        Self {
+            told: directory.upstream(),
+            directory,
+            epoch: recovered.epoch,
+            key,
+            head: recovered.head,
+            before,
+            pending: Vec::new(),
+            rows: Vec::new(),
+            stored_shards: known.clone(),
+            shards: known,
+        }
+    }
+
+    /// What everybody sees at the start: nothing is pending yet.
+    pub fn state(&self, log: Log) -> State {
+        State::new(log, self.before.clone(), self.told)
+    }
+
+    /// The sessions that may be resumed.
+    pub fn sessions(&self) -> BTreeMap<ShardIndex, SessionPlace> {
+        self.shards.iter().filter_map(|(shard, record)| Some((*shard, record.session.clone()?))).collect()
+    }
+
+    /// How many shards the store knows of.
+    pub fn stored_shards(&self) -> u32 {
+        u32::try_from(self.shards.len()).expect("shards are numbered with 32 bits")
+    }
+
+    /// Takes in what a shard passes on.
+    pub fn deliver(&mut self, delivery: Delivery, wall: SystemTime) {
+        let Delivery { shard, update, session, heard_at } = delivery;
+        if let Some(update) = update {
+            let changes = self.directory.apply(update, wall);
+            self.stamp(changes, wall);
+        }
+        self.shards.insert(shard, ShardRecord { session, heard_at });
+    }
+
+    /// Does something of Parlor's own.
+    pub fn act<T>(&mut self, wall: SystemTime, act: impl FnOnce(&mut Draft<'_>) -> T) -> T {
+        let mut draft = Draft { directory: &mut self.directory, wall, changes: Vec::new() };
+        let outcome = act(&mut draft);
+        let changes = draft.changes;
+        self.stamp(changes, wall);
+        outcome
+    }
+
+    fn stamp(&mut self, changes: Vec<Change>, wall: SystemTime) {
+        for change in changes {
+            if let ChangeBody::Discontinuity(entry) = &change.body {
+                metrics::counter!("parlor_discontinuity_total", "reason" => entry.reason().as_str_name()).increment(1);
+            }
+            self.head = self.head.next();
+            let cursor = self.key.seal(Position { epoch: self.epoch, sequence: self.head });
+            self.pending.push(Arc::new(Entry::new(change, self.head, cursor, wall)));
+        }
+    }
+
+    /// Closes a round: everything since the last one. `None` if there is nothing to store and nothing to show.
+    pub fn round(&mut self, state: &State) -> Option<Round> {
+        let snapshot = self.directory.snapshot();
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.extend(snapshot.rows_since(&self.before).into_iter().map(|row| (Key::Directory(row.key), row.value)));
+        self.before = snapshot.clone();
+        self.shard_rows(&mut rows);
+        let upstream = self.directory.upstream();
+        let entries = std::mem::take(&mut self.pending);
+        if entries.is_empty() && rows.is_empty() && upstream == self.told {
+            return None;
+        }
+        self.told = upstream;
+        Some(Round { batch: Batch { entries, forget_before: state.log.oldest(), rows }, snapshot, upstream })
+    }
+
+    fn shard_rows(&mut self, rows: &mut Vec<(Key, Option<Vec<u8>>)>) {
+        let waiting = self.directory.has_news_waiting();
+        for (shard, record) in &self.shards {
+            let session = record.session.clone().filter(|_| !waiting);
+            let record = ShardRecord { session, heard_at: record.heard_at };
+            if self.stored_shards.get(shard) != Some(&record) {
+                rows.push((Key::Shard(*shard), Some(record.to_bytes())));
+                self.stored_shards.insert(*shard, record);
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Removing what the store holds about a person.
+
+use std::{fs, path::Path, time::SystemTime};
+
+use parlor_gateway::UserId;
+use parlor_proto::v1;
+use prost::Message as _;
+
+use super::{Continuity, Disk, Key, OpenError, Recovered, disk};
+use crate::hub::{Epoch, Sequence};
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Purged {
+    /// Rows about the person: where they are in voice.
+    pub rows: usize,
+    /// Entries of the log that named them. The others went too.
+    pub entries: usize,
+    /// Files that were set aside as damaged and may have named them.
+    pub damaged_files: usize,
+}
+
+/// Removes everything about a person from the store in this directory, which no server may be using.
+///
+/// The log begins anew, in a new file, because a client that goes on from an old cursor would never learn that somebody
+/// who is no longer known has left. So every client starts over with a snapshot.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn purge(directory: &Path, user: UserId, now: SystemTime) -> Result<Purged, OpenError> {
+    let (store, recovered) = Disk::open(directory, now)?;
+    drop(store);
+    let Recovered { entries, rows, .. } = recovered;
+    let named = |entry: &crate::hub::Entry| names(&entry.shared, &user.to_string());
+    let entries = entries.iter().filter(|entry| named(entry)).count();
+    let before = rows.len();
+    let rows: Vec<_> = rows.into_iter().filter(|(key, _)| !is_about(*key, user)).collect();
+    let removed = before - rows.len();
+    let renewed = Recovered {
+        epoch: Epoch::random(),
+        head: Sequence(0),
+        entries: Vec::new(),
+        rows,
+        continuity: Continuity::Begins,
+    };
+    // A file of its own: what redb has freed in the old one would still be there to read.
+    drop(Disk::make(&directory.join(disk::FILE), &renewed)?);
+    let damaged_files = remove_damaged(directory)?;
+    Ok(Purged { rows: removed, entries, damaged_files })
+}
+
+fn is_about(key: Key, user: UserId) -> bool {
+    match key {
+        Key::Directory(key) => key.user() == Some(user),
+        Key::Shard(_) => false,
+    }
+}
+
+/// Whether an entry's bytes tell of the person.
+fn names(shared: &[u8], user: &str) -> bool {
+    use v1::{subscribe_voice_events_response::Body, voice_event::Kind};
+    let Ok(v1::SubscribeVoiceEventsResponse { body: Some(Body::Event(event)), .. }) =
+        v1::SubscribeVoiceEventsResponse::decode(shared)
+    else {
+        return false;
+    };
+    let participant = match event.kind {
+        Some(Kind::ParticipantJoined(it)) => it.participant,
+        Some(Kind::ParticipantLeft(it)) => it.participant,
+        Some(Kind::ParticipantMoved(it)) => it.participant,
+        Some(Kind::ParticipantUpdated(it)) => it.participant,
+        Some(Kind::RoomCreated(_) | Kind::RoomUpdated(_) | Kind::RoomEnded(_)) | None => None,
+    };
+    participant.is_some_and(|participant| participant.user_id == user)
+}
+
+fn remove_damaged(directory: &Path) -> Result<usize, OpenError> {
+    let failed = |source| OpenError::Io { path: directory.to_owned(), source };
+    let mut removed = 0;
+    for file in fs::read_dir(directory).map_err(failed)? {
+        let file = file.map_err(failed)?;
+        if file.file_name().to_string_lossy().starts_with(&format!("{}.damaged-", disk::FILE)) {
+            fs::remove_file(file.path()).map_err(failed)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
