@@ -34,7 +34,10 @@ impl Ran {
 /// A command line of parlor without a single variable that it reads.
 pub(crate) fn bare(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
-    for name in ["PARLOR_ADDR", "PARLOR_TOKEN", "PARLOR_TOKEN_FILE", "PARLOR_CA", "DISCORD_TOKEN", "NO_COLOR"] {
+    for name in ["PARLOR_ADDR", "PARLOR_TOKEN", "PARLOR_TOKEN_FILE", "PARLOR_CA", "PARLOR_DISCORD__API_URL"] {
+        command.env_remove(name);
+    }
+    for name in ["DISCORD_TOKEN", "NO_COLOR"] {
         command.env_remove(name);
     }
     command.args(arguments).env("TZ", "UTC").env("TERM", "xterm").stdin(Stdio::null()).kill_on_drop(true);

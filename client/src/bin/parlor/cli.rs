@@ -14,6 +14,8 @@ const ENVIRONMENT: &str = "Environment:
   PARLOR_TOKEN       the token of your calls, a JWT; wins over PARLOR_TOKEN_FILE
   PARLOR_TOKEN_FILE  a file that holds it, as --token-file
   PARLOR_CA          the certificate authority to trust, as --ca
+  PARLOR_DISCORD__API_URL
+                     where doctor asks Discord, as parlord does: https://discord.com/api/v10
   NO_COLOR           set to anything: no colours, as --color never
 
 Exit codes:
@@ -342,8 +344,9 @@ pub(crate) struct Doctor {
     /// A file that holds the bot's token; or set DISCORD_TOKEN
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) bot_token_file: Option<PathBuf>,
-    /// Discord's API
-    #[arg(long, value_name = "URL", default_value = "https://discord.com/api/v10", value_hint = ValueHint::Url)]
+    /// Discord's API; the variable is parlord's own
+    #[arg(long, env = "PARLOR_DISCORD__API_URL", value_name = "URL", default_value = "https://discord.com/api/v10")]
+    #[arg(value_hint = ValueHint::Url)]
     pub(crate) api_url: String,
     /// Leave Parlor out: ask Discord alone, before there is a server
     #[arg(long)]
