@@ -14,8 +14,10 @@
 //! Every wait is for something, and bounded by [`PATIENCE`].
 
 mod house;
+mod page;
 mod process;
 pub mod reference;
+mod terminal;
 mod tokens;
 mod watcher;
 
@@ -23,7 +25,9 @@ use std::{path::PathBuf, time::Duration};
 
 pub use self::{
     house::{House, Setup},
+    page::{Block, Page, pages},
     process::{Process, grpcurl},
+    terminal::{Running, Terminal, programs, workplace},
     tokens::{Issuer, Token, seconds_now},
     watcher::{Watcher, check_promises},
 };

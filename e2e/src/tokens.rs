@@ -10,6 +10,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parlor_server::auth::dev::{DEV_AUDIENCE, DEV_ISSUER, DevIssuer, JWKS_FILE, KEY_FILE};
 use serde::Serialize;
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 /// The issuer of every test in this process: making an RSA key takes a while.
 pub struct Issuer {
@@ -91,6 +95,28 @@ impl Issuer {
     /// Where the key pair is.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Serves the public key on loopback for as long as the test runs, and returns its URL.
+    ///
+    /// # Panics
+    /// The system gives no port.
+    pub async fn serve_keys(&self) -> String {
+        let keys = std::fs::read_to_string(self.jwks_file()).expect("the public key");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+        let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{keys}", keys.len());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                // A request of a few hundred bytes comes in one piece; what it asks for does not matter. Whoever asked
+                // and does not listen shows it by itself.
+                if stream.read(&mut [0; 4_096]).await.is_ok() {
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+            }
+        });
+        format!("http://{address}/jwks.json")
     }
 
     /// A token as it should be signed.

@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests: the file's name is the documentation")]
 
 mod a_draining_server_says_so;
+mod a_proxy_works_as_the_page_says;
+mod a_real_bot_works_as_the_page_says;
 mod arrows_point_where_they_may;
 mod callers_find_the_contract_over_tls;
 mod discord_faults_converge;
@@ -10,4 +12,5 @@ mod every_language_sees_the_same_events;
 mod refusals_are_what_the_contract_says;
 mod rooms_are_made_and_ended_from_every_language;
 mod the_documentation_works;
+mod the_readme_works;
 mod the_room_page;
