@@ -14,9 +14,10 @@ use tempfile::{NamedTempFile, TempDir};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdout, Command},
+    time::timeout,
 };
 
-use crate::{root, soon};
+use crate::{PATIENCE, root, soon};
 
 /// A terminal: it is in a folder, and keeps what is exported in it from one block to the next.
 #[derive(Debug)]
@@ -68,15 +69,17 @@ impl Terminal {
         // Lines that read nothing may have ended by now.
         let _ = stdin.write_all(pasted.as_bytes()).await;
         drop(stdin);
-        let mut printed = Vec::new();
+        let mut printed = String::new();
         let ended = async {
-            while let Some(line) = running.line().await {
-                printed.push(line);
+            while let Some(line) = running.printed.next_line().await.expect("the pipe works") {
+                printed += &line;
+                printed.push('\n');
             }
             running.child.wait().await.expect("it can be waited for")
         };
-        let status = soon(&format!("the end of\n{lines}"), ended).await;
-        let printed = printed.join("\n");
+        let Ok(status) = timeout(PATIENCE, ended).await else {
+            panic!("this did not end:\n{lines}\nprinted\n{printed}");
+        };
         assert!(status.success(), "{status}:\n{lines}\nprinted\n{printed}");
         printed
     }

@@ -3,7 +3,10 @@
 
 use std::{fs, process::Stdio};
 
+use discord_emulator::PARLOR_DEV;
+use parlor_client::Picture;
 use parlor_e2e::{House, Page, Terminal, pages, programs, root, soon, workplace};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
@@ -63,6 +66,42 @@ async fn every_block_of_every_page_runs() {
     for page in pages {
         let house = House::start().await;
         run(&house, Page::read(&page)).await;
+    }
+}
+
+/// The rest of that page is what the programs print, which other tests read.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_programs_run_as_their_page_says() {
+    let house = House::start().await;
+    let terminal = Terminal::open(&root()).set("ADDRESS", house.api().to_string()).set("TOKEN", house.token());
+    let guild = PARLOR_DEV.to_string();
+    let access = "export PARLOR_ADDR=$ADDRESS PARLOR_TOKEN=$TOKEN";
+    let create = ".deps/venv/bin/python e2e/clients/python/rooms.py create --guild";
+    let made = terminal.run(&format!("{access}\n{create} {guild} --name Before")).await;
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let mut page = Page::read("e2e/clients/README.md");
+    let block = page
+        .block("sh")
+        .with("export PARLOR_ADDR=127.0.0.1:50051 PARLOR_TOKEN=…", access)
+        .with(" ID ", &format!(" {guild} "))
+        .with("--guild ID\n", &format!("--guild {guild}\n"))
+        .with("CURSOR", made["cursor"].as_str().unwrap());
+    // The last program waits for the first thing to happen in its room.
+    let mut watcher = house.watch().await;
+    let workshop = |picture: &Picture| picture.rooms().find(|room| room.display_name == "Workshop").cloned();
+    let (printed, ()) = tokio::join!(terminal.run(&block.code), async {
+        watcher.until(|picture| workshop(picture).is_some()).await;
+        let room = workshop(watcher.picture()).expect("it is there");
+        house.emulator.user("ann").joins(room.room_id.parse().unwrap());
+    });
+    let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen = |condition: &dyn Fn(&Value) -> bool| lines.iter().any(condition);
+    assert!(seen(&|line| line["room"]["name"] == "Stage"), "rooms.py: {printed}");
+    assert!(seen(&|line| line["end"] == "stdin"), "subscribe.py: {printed}");
+    assert!(seen(&|line| line["end"] == "count"), "subscribe.mjs: {printed}");
+    assert!(seen(&|line| line["kind"] == "participant_joined"), "rooms_and_events: {printed}");
+    while let Some(shapes) = page.next_block() {
+        assert_eq!(shapes.language, "text", "nobody runs\n{}", shapes.code);
     }
 }
 
