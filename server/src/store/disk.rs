@@ -260,6 +260,10 @@ fn contents(database: &Database) -> Result<Contents, redb::Error> {
     Ok(Contents { format, rows, recovered })
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is not exhaustive, and what is new is not known to be damage"
+)]
 fn is_damage(error: &DatabaseError) -> bool {
     match error {
         DatabaseError::Storage(StorageError::Corrupted(_)) | DatabaseError::UpgradeRequired(_) => true,
@@ -271,6 +275,7 @@ fn is_damage(error: &DatabaseError) -> bool {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
 fn refusal(path: &Path, error: DatabaseError) -> OpenError {
     let path = path.to_owned();
     match error {
