@@ -110,6 +110,11 @@ impl House {
         load(&sources, Mode::Serve).expect("a good configuration").config
     }
 
+    /// Where the server keeps what outlives it.
+    pub fn store_dir(&self) -> &std::path::Path {
+        self.store.path()
+    }
+
     /// Puts the server's clock forward.
     pub fn advance_the_clock(&self, time: Duration) {
         self.ahead.fetch_add(time.as_secs(), Ordering::Relaxed);

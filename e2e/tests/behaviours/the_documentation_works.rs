@@ -13,8 +13,9 @@ use tokio::{
 };
 
 /// Pages that need more around them than a house; the test that is named runs all of their blocks.
-const WITH_A_TEST_OF_THEIR_OWN: [(&str, &str); 3] = [
+const WITH_A_TEST_OF_THEIR_OWN: [(&str, &str); 4] = [
     ("README.md", "the_readme_works.rs"),
+    ("docs/explanation/store.md", "a_person_can_be_removed.rs"),
     ("docs/how-to/deploy.md", "a_proxy_works_as_the_page_says.rs"),
     ("docs/how-to/real-bot.md", "a_real_bot_works_as_the_page_says.rs"),
 ];
