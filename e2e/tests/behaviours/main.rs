@@ -5,6 +5,7 @@
 mod a_draining_server_says_so;
 mod a_person_can_be_removed;
 mod a_proxy_works_as_the_page_says;
+mod a_python_program_goes_on_where_it_was;
 mod a_real_bot_works_as_the_page_says;
 mod arrows_point_where_they_may;
 mod callers_find_the_contract_over_tls;

@@ -36,6 +36,11 @@ async fn run(house: &House, mut page: Page) {
             .replace("127.0.0.1:50080", &house.emulator.addr().to_string());
         match block.language.as_str() {
             "sh" => drop(terminal.run(&code).await),
+            // A program that goes on for good, which another test runs.
+            "python" if code.contains("def frames(cursor)") => {
+                let program = fs::read_to_string(root().join("e2e/clients/python/follow.py")).unwrap();
+                assert_eq!(program, block.code, "{name}: this is not the program that it says it is");
+            }
             "python" => {
                 fs::write(folder.path().join("block.py"), &code).unwrap();
                 terminal.run("python block.py").await;
