@@ -3,6 +3,8 @@
 //! twilight's models are complete and therefore strict: one field of one guild that Discord changes would cost the
 //! whole GUILD_CREATE. These read what is needed, tolerate everything else, and are several times cheaper.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use crate::{
@@ -16,10 +18,14 @@ const CDN: &str = "https://cdn.discordapp.com";
 /// Discord's default for a channel that does not say (Discord docs, resources/channel).
 const DEFAULT_BITRATE: u32 = 64_000;
 
+/// Text that is borrowed where the JSON has no escapes in it: serde borrows a `Cow` only where it stands by itself.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// READY (Discord docs, events/gateway-events).
 #[derive(Deserialize)]
 pub(super) struct Ready {
-    pub(super) user: User,
+    pub(super) user: UserRef,
     #[serde(default)]
     pub(super) guilds: Vec<GuildRef>,
 }
@@ -32,18 +38,22 @@ pub(super) struct GuildRef {
     pub(super) unavailable: Option<bool>,
 }
 
-/// GUILD_CREATE of an available guild.
+/// GUILD_CREATE; of a guild that is unavailable there is only the id.
 #[derive(Deserialize)]
-pub(super) struct GuildCreate {
+pub(super) struct GuildCreate<'a> {
     pub(super) id: GuildId,
+    #[serde(default)]
+    pub(super) unavailable: Option<bool>,
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]
     pub(super) channels: Vec<Channel>,
     #[serde(default)]
-    pub(super) voice_states: Vec<RawVoiceState>,
+    #[serde(borrow)]
+    pub(super) voice_states: Vec<RawVoiceState<'a>>,
     #[serde(default)]
-    pub(super) members: Vec<Member>,
+    #[serde(borrow)]
+    pub(super) members: Vec<Member<'a>>,
 }
 
 /// GUILD_UPDATE.
@@ -95,13 +105,14 @@ pub(super) struct ChannelRef {
 
 /// A voice state. `guild_id` and `member` are absent inside GUILD_CREATE.
 #[derive(Deserialize)]
-pub(super) struct RawVoiceState {
+pub(super) struct RawVoiceState<'a> {
     pub(super) guild_id: Option<GuildId>,
     channel_id: Option<RoomId>,
     pub(super) user_id: UserId,
-    member: Option<Member>,
-    #[serde(default)]
-    session_id: String,
+    #[serde(borrow)]
+    member: Option<Member<'a>>,
+    #[serde(default, borrow)]
+    session_id: Cow<'a, str>,
     #[serde(default)]
     deaf: bool,
     #[serde(default)]
@@ -118,13 +129,13 @@ pub(super) struct RawVoiceState {
     suppress: bool,
 }
 
-impl RawVoiceState {
+impl RawVoiceState<'_> {
     pub(super) fn into_state(self, guild: GuildId) -> VoiceState {
         VoiceState {
             guild,
             user: self.user_id,
             room: self.channel_id,
-            session: VoiceSessionId(self.session_id),
+            session: VoiceSessionId(self.session_id.into_owned()),
             flags: VoiceFlags {
                 mute: self.mute,
                 deaf: self.deaf,
@@ -141,23 +152,31 @@ impl RawVoiceState {
 
 /// A member; GUILD_MEMBER_UPDATE has the same fields and `guild_id`.
 #[derive(Deserialize)]
-pub(super) struct Member {
+pub(super) struct Member<'a> {
     pub(super) guild_id: Option<GuildId>,
-    user: Option<User>,
-    nick: Option<String>,
-    avatar: Option<String>,
+    #[serde(borrow)]
+    user: Option<User<'a>>,
+    #[serde(borrow)]
+    nick: Option<Text<'a>>,
+    #[serde(borrow)]
+    avatar: Option<Text<'a>>,
 }
 
-impl Member {
+impl Member<'_> {
+    /// Who it is.
+    pub(super) fn user(&self) -> Option<UserId> {
+        self.user.as_ref().map(|user| user.id)
+    }
+
     /// Who it is and what to show of them.
     pub(super) fn into_profile(self, guild: GuildId) -> Option<(UserId, Profile)> {
         let user = self.user?;
         let avatar_url = match (self.avatar, user.avatar) {
-            (Some(hash), _) => Some(format!("{CDN}/guilds/{guild}/users/{}/avatars/{hash}.png", user.id)),
-            (None, Some(hash)) => Some(format!("{CDN}/avatars/{}/{hash}.png", user.id)),
+            (Some(Text(hash)), _) => Some(format!("{CDN}/guilds/{guild}/users/{}/avatars/{hash}.png", user.id)),
+            (None, Some(Text(hash))) => Some(format!("{CDN}/avatars/{}/{hash}.png", user.id)),
             (None, None) => None,
         };
-        let display_name = self.nick.or(user.global_name).unwrap_or(user.username);
+        let display_name = self.nick.or(user.global_name).map_or(user.username, |Text(name)| name).into_owned();
         Some((user.id, Profile { display_name, avatar_url, is_bot: user.bot }))
     }
 }
@@ -166,17 +185,25 @@ impl Member {
 #[derive(Deserialize)]
 pub(super) struct MemberRemove {
     pub(super) guild_id: GuildId,
-    pub(super) user: User,
+    pub(super) user: UserRef,
+}
+
+/// A user of whom only the id matters.
+#[derive(Deserialize)]
+pub(super) struct UserRef {
+    pub(super) id: UserId,
 }
 
 /// A user (Discord docs, resources/user).
 #[derive(Deserialize)]
-pub(super) struct User {
-    pub(super) id: UserId,
-    #[serde(default)]
-    username: String,
-    global_name: Option<String>,
-    avatar: Option<String>,
+struct User<'a> {
+    id: UserId,
+    #[serde(default, borrow)]
+    username: Cow<'a, str>,
+    #[serde(borrow)]
+    global_name: Option<Text<'a>>,
+    #[serde(borrow)]
+    avatar: Option<Text<'a>>,
     #[serde(default)]
     bot: bool,
 }
