@@ -112,9 +112,15 @@ pub struct RestLimits {
     pub bucket: Option<Limit>,
     /// Buckets of single routes, e.g. `PATCH /channels/{channel.id}`.
     pub routes: BTreeMap<String, Limit>,
+    /// Routes that share a bucket: from the route to the bucket's name, any word. Others have one each.
+    pub groups: BTreeMap<String, String>,
+    /// Messages per channel, whoever writes them (code 20028, scope shared). Discord does not publish the number.
+    pub channel_writes: Option<Limit>,
+    /// Changes to a guild's channels, whoever makes them (code 20029, scope shared). Discord does not publish the number.
+    pub guild_writes: Option<Limit>,
     /// Name and topic changes per channel: 2 per 10 minutes, of which the headers say nothing.
     pub rename: Option<Limit>,
-    /// Answers 401, 403 and 429 (scope shared aside) before the IP is banned: 10,000 per 10 minutes.
+    /// Answers 401, 403, 429 (scope shared aside) and 404 of webhooks before the IP is banned: 10,000 per 10 minutes.
     pub invalid: Option<Limit>,
     /// How long a ban lasts.
     pub ban: Duration,
@@ -131,6 +137,9 @@ impl RestLimits {
             global: None,
             bucket: Some(Limit::new(1_000_000, 1)),
             routes: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            channel_writes: None,
+            guild_writes: None,
             rename: None,
             invalid: None,
             ban: Duration::ZERO,
@@ -150,6 +159,12 @@ impl Default for RestLimits {
                 ("POST /channels/{channel.id}/messages".to_owned(), Limit::new(5, 5)),
                 ("PATCH /guilds/{guild.id}/members/{user.id}".to_owned(), Limit::new(10, 10)),
             ]),
+            groups: ["PUT", "DELETE"]
+                .map(|method| format!("{method} /channels/{{channel.id}}/permissions/{{overwrite.id}}"))
+                .map(|route| (route, "overwrites".to_owned()))
+                .into(),
+            channel_writes: None,
+            guild_writes: None,
             rename: Some(Limit::new(2, 600)),
             invalid: Some(Limit::new(10_000, 600)),
             ban: Duration::from_secs(24 * 60 * 60),

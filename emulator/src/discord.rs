@@ -115,7 +115,8 @@ impl Discord {
             | Fault::HoldRest
             | Fault::SwallowDispatches { .. }
             | Fault::DuplicateDispatches { .. }
-            | Fault::NextRest { .. } => self.faults.add(injection),
+            | Fault::NextRest { .. }
+            | Fault::Rest(_) => self.faults.add(injection, now),
         }
     }
 

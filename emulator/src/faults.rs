@@ -1,10 +1,14 @@
 //! Faults as data: what can go wrong at Discord, on demand.
 
+mod rest;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::UserId;
+use crate::world::{Timestamp, UserId};
+
+pub use rest::{ErrorBody, RateLimit, RestFault, RestTrouble, Work};
 
 /// Something that goes wrong. In JSON: `{"fault": "close", "code": 4000}`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -77,6 +81,10 @@ pub enum Fault {
         #[serde(default)]
         carried_out: bool,
     },
+
+    // ---- as often and as long as it says ----
+    /// REST requests run into a trouble.
+    Rest(RestFault),
 }
 
 /// An answer that a fault gives in place of the true one.
@@ -129,7 +137,35 @@ impl From<Fault> for Injection {
 /// Faults that last: those until cleared, and those with deliveries left.
 #[derive(Debug, Default)]
 pub(crate) struct StandingFaults {
-    injections: Vec<Injection>,
+    standing: Vec<Standing>,
+}
+
+/// A fault that lasts.
+#[derive(Debug)]
+struct Standing {
+    injection: Injection,
+    since: Timestamp,
+    /// Requests that fitted, struck or not.
+    fitted: u32,
+}
+
+/// What a fault makes of one REST request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Twist {
+    /// This answer takes the place of the true one.
+    Scripted(RestAnswer, Work),
+    /// It runs into this.
+    Trouble(RestTrouble),
+}
+
+impl Twist {
+    /// Whether the request is carried out.
+    pub(crate) const fn work(&self) -> Work {
+        match self {
+            Self::Scripted(_, work) => *work,
+            Self::Trouble(trouble) => trouble.work(),
+        }
+    }
 }
 
 /// What becomes of one delivery of a dispatch.
@@ -144,47 +180,46 @@ pub(crate) enum Delivery {
 }
 
 impl StandingFaults {
-    pub(crate) fn add(&mut self, injection: Injection) {
-        self.injections.push(injection);
+    pub(crate) fn add(&mut self, injection: Injection, now: Timestamp) {
+        self.standing.push(Standing { injection, since: now, fitted: 0 });
     }
 
     /// Ends every lasting fault.
     pub(crate) fn clear(&mut self) {
-        self.injections.clear();
+        self.standing.clear();
     }
 
     /// What still stands.
-    pub(crate) fn all(&self) -> &[Injection] {
-        &self.injections
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Injection> {
+        self.standing.iter().map(|standing| &standing.injection)
     }
 
     pub(crate) fn refuses_handshakes(&self) -> bool {
-        self.injections.iter().any(|injection| injection.fault == Fault::RefuseConnections)
+        self.all().any(|injection| injection.fault == Fault::RefuseConnections)
     }
 
     pub(crate) fn refuses_tcp(&self) -> bool {
-        self.injections.iter().any(|injection| injection.fault == Fault::RefuseTcp)
+        self.all().any(|injection| injection.fault == Fault::RefuseTcp)
     }
 
     pub(crate) fn holds_rest(&self) -> bool {
-        self.injections.iter().any(|injection| injection.fault == Fault::HoldRest)
+        self.all().any(|injection| injection.fault == Fault::HoldRest)
     }
 
     /// Whether new gateway connections end after Hello: `Some(None)` = without a close frame.
     pub(crate) fn ends_after_hello(&self) -> Option<Option<u16>> {
-        self.injections
-            .iter()
+        self.all()
             .find_map(|injection| if let Fault::AcceptThenClose { code } = injection.fault { Some(code) } else { None })
     }
 
     pub(crate) fn holds_acks(&self, bot: Option<UserId>) -> bool {
-        self.injections.iter().any(|each| each.fault == Fault::HoldHeartbeatAcks && each.strikes(bot))
+        self.all().any(|each| each.fault == Fault::HoldHeartbeatAcks && each.strikes(bot))
     }
 
     /// Uses up one delivery of the first fault that fits.
     pub(crate) fn delivery(&mut self, of: UserId, event_name: &str) -> Delivery {
         let mut outcome = Delivery::Once;
-        for injection in &mut self.injections {
+        for injection in self.standing.iter_mut().map(|standing| &mut standing.injection) {
             if injection.bot.is_some_and(|bot| bot != of) {
                 continue;
             }
@@ -207,35 +242,55 @@ impl StandingFaults {
         outcome
     }
 
-    /// The answer that takes the place of the true one, and whether the request is carried out all the same.
-    pub(crate) fn rest_answer(&mut self, bot: Option<UserId>, route: &str) -> Option<(RestAnswer, bool)> {
-        let mut found = None;
-        for injection in &mut self.injections {
-            if injection.bot.is_some() && injection.bot != bot {
-                continue;
-            }
-            if let Fault::NextRest { times, route: only, answer, carried_out } = &mut injection.fault
-                && *times > 0
-                && only.as_ref().is_none_or(|only| only == route)
-            {
-                *times -= 1;
-                found = Some((answer.clone(), *carried_out));
-                break;
-            }
-        }
+    /// What becomes of one REST request: the first fault that fits and strikes decides.
+    pub(crate) fn twist(&mut self, bot: Option<UserId>, route: &str, now: Timestamp) -> Option<Twist> {
+        self.standing.retain(
+            |standing| !matches!(&standing.injection.fault, Fault::Rest(fault) if fault.is_over(standing.since, now)),
+        );
+        let twist = self.standing.iter_mut().find_map(|standing| standing.strikes_request(bot, route));
         self.drop_spent();
-        found
+        twist
     }
 
     fn drop_spent(&mut self) {
-        self.injections.retain(|injection| {
+        self.standing.retain(|standing| {
             !matches!(
-                injection.fault,
+                standing.injection.fault,
                 Fault::SwallowDispatches { next: 0, .. }
                     | Fault::DuplicateDispatches { next: 0, .. }
                     | Fault::NextRest { times: 0, .. }
+                    | Fault::Rest(RestFault { times: Some(0), .. })
             )
         });
+    }
+}
+
+impl Standing {
+    fn strikes_request(&mut self, bot: Option<UserId>, route: &str) -> Option<Twist> {
+        if !self.injection.strikes(bot) {
+            return None;
+        }
+        let fits = |only: &Option<String>| only.as_ref().is_none_or(|only| only == route);
+        if let Fault::NextRest { times, route: only, answer, carried_out } = &mut self.injection.fault
+            && *times > 0
+            && fits(only)
+        {
+            *times -= 1;
+            let work = if *carried_out { Work::Done } else { Work::Skipped };
+            return Some(Twist::Scripted(answer.clone(), work));
+        }
+        if let Fault::Rest(fault) = &mut self.injection.fault
+            && fits(&fault.route)
+        {
+            let turn = self.fitted % fault.every;
+            self.fitted = self.fitted.wrapping_add(1);
+            if turn != 0 {
+                return None;
+            }
+            fault.times = fault.times.map(|left| left.saturating_sub(1));
+            return Some(Twist::Trouble(fault.trouble));
+        }
+        None
     }
 }
 

@@ -34,15 +34,17 @@ mod text;
 mod world;
 
 pub use config::{Config, GatewayLimits, Limit, RestLimits};
-pub use faults::{Fault, Injection, RestAnswer};
+pub use faults::{ErrorBody, Fault, Injection, RateLimit, RestAnswer, RestFault, RestTrouble, Work};
 pub use gateway::Intents;
 pub use machine::{Connection, Machine, Sent};
+pub use rest::Answer;
 pub use shell::{Emulator, Person};
 pub use stats::Stats;
 pub use world::{
-    ANN, Actor, AuditAction, AuditEntry, AuditEntryId, Availability, BOB, Bot, BotToken, CLEO, Channel, ChannelEdit,
-    ChannelError, ChannelId, ChannelKind, DAN, GAMES, GENERAL, Guild, GuildId, Holder, LOBBY, Member, MemberEdit,
-    Message, MessageId, NewChannel, OTHER_GUILD, OTHER_ROOM, OWNER, Overwrite, OverwriteTarget, PARLOR_DEV,
-    ParseIdError, Permissions, Role, RoleId, Standing, Switches, Timestamp, User, UserId, VOICE_CATEGORY,
-    VoiceCredentials, VoiceError, VoiceSettings, VoiceState, World,
+    ANN, Actor, AuditAction, AuditChange, AuditEntry, AuditEntryId, Author, Availability, BOB, Bot, BotToken, CLEO,
+    Channel, ChannelEdit, ChannelError, ChannelId, ChannelKind, DAN, GAMES, GENERAL, Guild, GuildId, Holder, Invite,
+    InviteCode, InviteError, InviteTerms, LOBBY, Member, MemberEdit, Message, MessageId, NewChannel, NewMessage,
+    OTHER_GUILD, OTHER_ROOM, OWNER, Overwrite, OverwriteTarget, PARLOR_DEV, ParseIdError, Permissions, Role, RoleId,
+    Standing, Switches, Timestamp, User, UserId, VOICE_CATEGORY, VoiceCredentials, VoiceError, VoiceSettings,
+    VoiceState, Webhook, WebhookError, WebhookId, WebhookToken, World,
 };

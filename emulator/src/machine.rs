@@ -7,6 +7,7 @@ use http::{Request, Response, StatusCode};
 use crate::config::Config;
 use crate::control::{self, ControlAnswer, ControlRequest};
 use crate::discord::{Discord, Handshake};
+use crate::faults::Injection;
 use crate::gateway::{ConnectionId, Output};
 use crate::rest::{self, Answer};
 use crate::stats::Stats;
@@ -91,15 +92,29 @@ impl Machine {
             .collect()
     }
 
-    /// A client asks something of REST, with a path below `/api`. `None` = the connection breaks off without an answer.
-    pub fn rest(&mut self, request: &Request<Vec<u8>>, now: Timestamp) -> Option<Response<String>> {
+    /// A client asks something of REST, with a path below `/api`.
+    pub fn rest(&mut self, request: &Request<Vec<u8>>, now: Timestamp) -> Answer {
         let (uri, body) = (request.uri(), request.body());
         let (method, headers) = (request.method(), request.headers());
         let request = rest::Request { method, path: uri.path(), query: uri.query().unwrap_or(""), headers, body };
-        match self.discord.rest(&request, now) {
-            Answer::Reply(reply) => Some(reply),
-            Answer::HangUp => None,
-        }
+        self.discord.rest(&request, now)
+    }
+
+    /// A script acts on the world.
+    pub fn act<R>(&mut self, now: Timestamp, script: impl FnOnce(&mut World) -> R) -> R {
+        self.discord.act(now, script)
+    }
+
+    /// Something goes wrong from now on: a [`Fault`](crate::Fault) or a [`RestFault`](crate::RestFault) for all bots, or
+    /// `fault.only(bot)`. [`Fault::HoldRest`](crate::Fault::HoldRest) and [`Fault::RefuseTcp`](crate::Fault::RefuseTcp)
+    /// concern sockets, of which there are none here.
+    pub fn inject(&mut self, fault: impl Into<Injection>, now: Timestamp) {
+        self.discord.inject(fault.into(), now);
+    }
+
+    /// Ends every fault that lasts.
+    pub fn clear_faults(&mut self) {
+        self.discord.clear_faults();
     }
 
     /// A person asks something of the control API, with a path below `/control`.

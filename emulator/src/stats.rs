@@ -35,6 +35,12 @@ pub struct Stats {
     pub rest: BTreeMap<String, u64>,
     /// REST answers by status.
     pub rest_statuses: BTreeMap<u16, u64>,
+    /// Answers that Discord counts towards a ban, by cause: `401 0`, `403 50013`, `404 10015` for a webhook that is gone,
+    /// `429 bucket`, `429 global`, `429 hidden`, `429 cloudflare`. Those of scope shared are not among them.
+    pub invalid: BTreeMap<String, u64>,
+    /// REST requests, by route, that came although an earlier 429 (of the route, of the bot or of Cloudflare) had told to
+    /// wait longer. Requests that were on their way when the 429 was written are among them.
+    pub too_early: BTreeMap<String, u64>,
     /// REST requests that wait because of [`Fault::HoldRest`](crate::Fault::HoldRest).
     pub rest_held: u64,
 }

@@ -18,6 +18,10 @@ impl Intents {
     pub const GUILD_MEMBERS: Self = Self(1 << 1);
     /// Audit log entries and bans.
     pub const GUILD_MODERATION: Self = Self(1 << 2);
+    /// Webhooks.
+    pub const GUILD_WEBHOOKS: Self = Self(1 << 5);
+    /// Invites.
+    pub const GUILD_INVITES: Self = Self(1 << 6);
     /// Voice states.
     pub const GUILD_VOICE_STATES: Self = Self(1 << 7);
     /// Presences; privileged.

@@ -83,7 +83,7 @@ impl Session {
     /// The dispatch's body as this session may see it.
     pub(crate) fn view<'d>(&self, dispatch: &'d Dispatch) -> &'d str {
         match &dispatch.redacted {
-            Some(redacted) if redacted.author != self.bot && !self.intents.contains(Intents::MESSAGE_CONTENT) => {
+            Some(redacted) if redacted.author != Some(self.bot) && !self.intents.contains(Intents::MESSAGE_CONTENT) => {
                 &redacted.body
             }
             _ => &dispatch.body,

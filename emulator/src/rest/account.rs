@@ -3,18 +3,18 @@
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::{Caller, Handled, Reply, Surroundings};
+use super::{Caller, Desk, Handled, Reply};
 use crate::world::{Timestamp, UserId, wire};
 
-pub(super) fn gateway(around: &Surroundings<'_>) -> Handled {
-    Ok(Reply::Ok(json!({"url": around.gateway_url})))
+pub(super) fn gateway(desk: &Desk<'_>) -> Handled {
+    Ok(Reply::Ok(json!({"url": desk.gateway_url})))
 }
 
-pub(super) fn gateway_bot(caller: &Caller<'_>, around: &Surroundings<'_>, now: Timestamp) -> Handled {
-    let limit = around.gateway.session_start_limit(caller.bot, now);
+pub(super) fn gateway_bot(caller: &Caller<'_>, desk: &Desk<'_>, now: Timestamp) -> Handled {
+    let limit = desk.gateway.session_start_limit(caller.bot, now);
     Ok(Reply::Ok(json!({
-        "url": around.gateway_url,
-        "shards": around.gateway.limits().shards,
+        "url": desk.gateway_url,
+        "shards": desk.gateway.limits().shards,
         "session_start_limit": {
             "total": limit.total,
             "remaining": limit.remaining,
@@ -24,9 +24,9 @@ pub(super) fn gateway_bot(caller: &Caller<'_>, around: &Surroundings<'_>, now: T
     })))
 }
 
-pub(super) fn application(caller: &Caller<'_>, around: &Surroundings<'_>) -> Handled {
-    let bot = around.world.known_user(caller.bot).ok_or(ApiError::UnknownUser)?;
-    let owner = around.world.known_user(crate::world::OWNER).ok_or(ApiError::UnknownUser)?;
+pub(super) fn application(caller: &Caller<'_>, desk: &Desk<'_>) -> Handled {
+    let bot = desk.world.known_user(caller.bot).ok_or(ApiError::UnknownUser)?;
+    let owner = desk.world.known_user(crate::world::OWNER).ok_or(ApiError::UnknownUser)?;
     Ok(Reply::Ok(json!({
         "id": bot.id,
         "name": bot.name,
@@ -46,18 +46,18 @@ pub(super) fn application(caller: &Caller<'_>, around: &Surroundings<'_>) -> Han
         "redirect_uris": [],
         "interactions_endpoint_url": null,
         "role_connections_verification_url": null,
-        "approximate_guild_count": around.world.guilds_of(bot.id).count(),
+        "approximate_guild_count": desk.world.guilds_of(bot.id).count(),
         "bot": wire::user(bot),
     })))
 }
 
-pub(super) fn current_user(caller: &Caller<'_>, around: &Surroundings<'_>) -> Handled {
-    let bot = around.world.known_user(caller.bot).ok_or(ApiError::UnknownUser)?;
+pub(super) fn current_user(caller: &Caller<'_>, desk: &Desk<'_>) -> Handled {
+    let bot = desk.world.known_user(caller.bot).ok_or(ApiError::UnknownUser)?;
     Ok(Reply::Ok(wire::current_user(bot)))
 }
 
-pub(super) fn current_user_guilds(caller: &Caller<'_>, around: &Surroundings<'_>) -> Handled {
-    let guilds: Vec<Value> = around
+pub(super) fn current_user_guilds(caller: &Caller<'_>, desk: &Desk<'_>) -> Handled {
+    let guilds: Vec<Value> = desk
         .world
         .guilds_of(caller.bot)
         .map(|guild| {
@@ -75,8 +75,8 @@ pub(super) fn current_user_guilds(caller: &Caller<'_>, around: &Surroundings<'_>
     Ok(Reply::Ok(Value::Array(guilds)))
 }
 
-pub(super) fn user(user: UserId, around: &Surroundings<'_>) -> Handled {
-    let user = around.world.known_user(user).ok_or(ApiError::UnknownUser)?;
+pub(super) fn user(user: UserId, desk: &Desk<'_>) -> Handled {
+    let user = desk.world.known_user(user).ok_or(ApiError::UnknownUser)?;
     Ok(Reply::Ok(wire::user(user)))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::world::ChannelError;
+use crate::world::{ChannelError, InviteError, VoiceError, WebhookError};
 
 /// A refusal of the REST API (Discord docs, Opcodes and Status Codes § JSON Error Codes).
 #[derive(Clone, Debug, PartialEq)]
@@ -29,12 +29,24 @@ pub(crate) enum ApiError {
     UnknownMember,
     /// No such overwrite.
     UnknownOverwrite,
+    /// No such invite, or it has ended.
+    UnknownInvite,
     /// No such user.
     UnknownUser,
+    /// No such webhook, or none any more.
+    UnknownWebhook,
     /// The user is not in voice.
     UnknownVoiceState,
     /// The guild has 500 channels.
     TooManyChannels,
+    /// The guild has 1,000 invites.
+    TooManyInvites,
+    /// The channel has 1,000 overwrites.
+    TooManyOverwrites,
+    /// The channel has 15 webhooks.
+    TooManyWebhooks,
+    /// The guild has 1,000 webhooks.
+    TooManyGuildWebhooks,
     /// Two parents changed in one positions call.
     OneParentAtATime,
     /// The member must be in voice for this.
@@ -47,6 +59,8 @@ pub(crate) enum ApiError {
     EmptyMessage,
     /// Not a channel to write in.
     NotATextChannel,
+    /// Not this webhook's token.
+    WrongWebhookToken,
     /// Not for this sort of channel.
     WrongChannelType,
     /// A community guild keeps its rules channel.
@@ -102,9 +116,15 @@ impl ApiError {
             Self::UnknownGuild => (404, 10_004, "Unknown Guild"),
             Self::UnknownMember => (404, 10_007, "Unknown Member"),
             Self::UnknownOverwrite => (404, 10_009, "Unknown Permission Overwrite"),
+            Self::UnknownInvite => (404, 10_006, "Unknown Invite"),
             Self::UnknownUser => (404, 10_013, "Unknown User"),
+            Self::UnknownWebhook => (404, 10_015, "Unknown Webhook"),
             Self::UnknownVoiceState => (404, 10_065, "Unknown Voice State"),
             Self::TooManyChannels => (400, 30_013, "Maximum number of guild channels reached (500)"),
+            Self::TooManyWebhooks => (400, 30_007, "Maximum number of webhooks reached (15)"),
+            Self::TooManyInvites => (400, 30_016, "Maximum number of invites reached (1000)"),
+            Self::TooManyGuildWebhooks => (400, 30_058, "Maximum number of webhooks per guild reached (1000)"),
+            Self::TooManyOverwrites => (400, 30_060, "Maximum number of channel permission overwrites reached (1000)"),
             Self::OneParentAtATime => (400, 40_009, "Only one channel's parent can be changed at a time"),
             Self::NotInVoice => (400, 40_032, "Target user is not connected to voice."),
             Self::MissingAccess => (403, 50_001, "Missing Access"),
@@ -112,9 +132,16 @@ impl ApiError {
             Self::NotATextChannel => (400, 50_008, "Cannot send messages in a non-text channel"),
             Self::MissingPermissions => (403, 50_013, "Missing Permissions"),
             Self::WrongChannelType => (400, 50_024, "Cannot execute action on this channel type"),
+            Self::WrongWebhookToken => (401, 50_027, "Invalid Webhook Token"),
             Self::RulesChannelStays => (400, 50_074, "Cannot delete a channel required for Community guilds"),
             Self::GuildUnavailable => (503, 0, "503: Service Unavailable"),
         }
+    }
+
+    /// Status and JSON error code, which tell one cause from another.
+    pub(crate) fn cause(&self) -> (u16, u32) {
+        let (status, code, _) = self.wording();
+        (status, code)
     }
 
     /// Status and body of the answer.
@@ -145,6 +172,41 @@ impl From<ChannelError> for ApiError {
                 "CHANNEL_PARENT_MAX_CHANNELS",
                 "Maximum number of channels in category reached (50)",
             ),
+        }
+    }
+}
+
+impl From<InviteError> for ApiError {
+    fn from(error: InviteError) -> Self {
+        match error {
+            InviteError::UnknownChannel(_) => Self::UnknownChannel,
+            InviteError::Category(_) => Self::WrongChannelType,
+            InviteError::TooMany => Self::TooManyInvites,
+            InviteError::UnknownInvite(_) => Self::UnknownInvite,
+        }
+    }
+}
+
+impl From<WebhookError> for ApiError {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::UnknownChannel(_) => Self::UnknownChannel,
+            WebhookError::UnknownWebhook(_) => Self::UnknownWebhook,
+            WebhookError::Category(_) => Self::WrongChannelType,
+            WebhookError::ChannelFull(_) => Self::TooManyWebhooks,
+            WebhookError::GuildFull => Self::TooManyGuildWebhooks,
+        }
+    }
+}
+
+impl From<VoiceError> for ApiError {
+    fn from(error: VoiceError) -> Self {
+        match error {
+            VoiceError::UnknownGuild(_) => Self::UnknownGuild,
+            VoiceError::UnknownChannel(_) => Self::UnknownChannel,
+            VoiceError::NotARoom(_) => Self::WrongChannelType,
+            VoiceError::Full { .. } | VoiceError::Forbidden { .. } => Self::MissingPermissions,
+            VoiceError::NotInVoice(_) => Self::NotInVoice,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, FormErrors};
+use crate::text::percent_decode;
 
 /// A JSON object with the errors found in it so far.
 #[derive(Debug)]
@@ -27,6 +28,17 @@ impl Form {
             Ok(_) => Err(FormErrors::one(&[], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")),
             Err(_) => Err(ApiError::InvalidJson),
         }
+    }
+
+    /// Reads a query: every value is a text, as URLs have it. Of a name that comes twice the first counts.
+    pub(crate) fn query(query: &str) -> Self {
+        let mut fields = Map::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let read = |text: &str| percent_decode(text.as_bytes(), true);
+            fields.entry(read(name)).or_insert_with(|| Value::String(read(value)));
+        }
+        Self::of(fields)
     }
 
     fn of(fields: Map<String, Value>) -> Self {
@@ -126,8 +138,12 @@ impl Form {
     /// True or false.
     pub(crate) fn switch(&mut self, name: &str) -> Option<bool> {
         let value = self.raw(name)?;
-        if let Some(on) = value.as_bool() {
-            return Some(on);
+        // Texts are how queries say it (Discord docs, Reference § Boolean Query Strings).
+        match (value, value.as_str()) {
+            (Value::Bool(on), _) => return Some(*on),
+            (_, Some("true" | "True" | "1")) => return Some(true),
+            (_, Some("false" | "False" | "0")) => return Some(false),
+            _ => {}
         }
         self.refuse(&[name], "BOOLEAN_TYPE_CONVERT", "Must be either true or false.");
         None
@@ -147,6 +163,24 @@ impl Form {
                 None
             }
         }
+    }
+
+    /// A list of at most `most` objects, as they stand.
+    pub(crate) fn objects(&mut self, name: &str, most: usize) -> Option<Vec<Value>> {
+        let list = self.raw(name)?.clone();
+        let Value::Array(list) = list else {
+            self.refuse(&[name], "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType");
+            return None;
+        };
+        if list.len() > most {
+            self.refuse(&[name], "BASE_TYPE_MAX_LENGTH", &format!("Must be {most} or fewer in length."));
+            return None;
+        }
+        for (index, _) in list.iter().enumerate().filter(|(_, each)| !each.is_object()) {
+            let message = "Only dictionaries may be used in a ModelType";
+            self.refuse(&[name, &index.to_string()], "MODEL_TYPE_CONVERT", message);
+        }
+        Some(list)
     }
 
     /// Nothing wrong, or all that is wrong at once.

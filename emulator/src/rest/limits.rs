@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::route::Route;
 use crate::config::{Limit, RestLimits};
-use crate::world::{ChannelId, Timestamp, UserId, fnv1a};
+use crate::world::{ChannelId, GuildId, Timestamp, UserId, fnv1a};
 
 /// How many requests a window has seen.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,16 @@ impl Window {
     fn left(&self, limit: Limit, now: Timestamp) -> Duration {
         (self.since + limit.per).since(now)
     }
+
+    /// Counts one more; `Err` holds how long to wait.
+    fn admit(&mut self, limit: Limit, now: Timestamp) -> Result<(), Duration> {
+        self.roll(limit, now);
+        if self.used >= limit.requests {
+            return Err(self.left(limit, now));
+        }
+        self.used += 1;
+        Ok(())
+    }
 }
 
 /// What the headers of an answer say about its bucket.
@@ -40,21 +51,58 @@ pub(crate) struct BucketState {
 /// Why a request is limited.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Refusal {
-    /// The bucket is empty; or the hidden limit struck, about which the bucket's own state is silent.
-    Bucket { state: BucketState, retry_after: Duration },
+    /// The bucket is empty.
+    Bucket {
+        /// What the headers say; `None` where buckets are off.
+        state: Option<BucketState>,
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// 50 per second over all routes.
-    Global { retry_after: Duration },
+    Global {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// A limit that all users share, of which the bucket's own state is silent. It counts against nobody.
+    Shared {
+        /// Which.
+        resource: Shared,
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// A limit on one field, of which the bucket's own state is silent: the headers say that requests remain.
+    Hidden {
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// Too many invalid requests: Cloudflare answers in Discord's place.
-    Banned { retry_after: Option<Duration> },
+    Banned {
+        /// How long to wait, if Cloudflare says it.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// What is shared, and who says so.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Shared {
+    /// Discord does not say.
+    Resource,
+    /// Writing in a channel: code 20028.
+    ChannelWrites,
+    /// Writing in a guild: code 20029.
+    GuildWrites,
 }
 
 /// All windows.
 #[derive(Debug)]
 pub(crate) struct RateLimits {
     config: RestLimits,
-    buckets: BTreeMap<(Option<UserId>, &'static str, u64), Window>,
+    /// By bot, bucket and top-level resource.
+    buckets: BTreeMap<(Option<UserId>, String, u64), Window>,
     global: BTreeMap<Option<UserId>, Window>,
     renames: BTreeMap<ChannelId, Window>,
+    channel_writes: BTreeMap<ChannelId, Window>,
+    guild_writes: BTreeMap<GuildId, Window>,
     invalid: Window,
     banned_until: Option<Timestamp>,
 }
@@ -66,6 +114,8 @@ impl RateLimits {
             buckets: BTreeMap::new(),
             global: BTreeMap::new(),
             renames: BTreeMap::new(),
+            channel_writes: BTreeMap::new(),
+            guild_writes: BTreeMap::new(),
             invalid: Window { since: Timestamp::default(), used: 0 },
             banned_until: None,
         }
@@ -86,57 +136,67 @@ impl RateLimits {
         }
     }
 
-    /// Counts one request of a bot (none = without token, counted together) against its bucket and the global limit.
+    /// The bucket that a route's requests count against; routes of one group share one.
+    pub(crate) fn bucket_of<'r>(&'r self, route: &'r str) -> &'r str {
+        self.config.groups.get(route).map_or(route, String::as_str)
+    }
+
+    /// Counts one request of a bot (none = without token, counted together) against its bucket and, unless nobody's
+    /// token is needed for it, against the global limit.
     pub(crate) fn admit(
         &mut self,
         bot: Option<UserId>,
-        route: &'static str,
-        resource: u64,
+        route: &Route<'_>,
         now: Timestamp,
     ) -> Result<Option<BucketState>, Refusal> {
-        if let Some(limit) = self.config.global {
-            let window = self.global.entry(bot).or_insert(Window { since: now, used: 0 });
-            window.roll(limit, now);
-            if window.used >= limit.requests {
-                return Err(Refusal::Global { retry_after: window.left(limit, now) });
-            }
-            window.used += 1;
+        let fresh = Window { since: now, used: 0 };
+        if let (Some(limit), false) = (self.config.global, route.call.is_webhook() && route.call.is_open()) {
+            let window = self.global.entry(bot).or_insert(fresh);
+            window.admit(limit, now).map_err(|retry_after| Refusal::Global { retry_after })?;
         }
-        let Some(limit) = self.config.routes.get(route).copied().or(self.config.bucket) else { return Ok(None) };
-        let window = self.buckets.entry((bot, route, resource)).or_insert(Window { since: now, used: 0 });
-        window.roll(limit, now);
-        let admitted = window.used < limit.requests;
-        if admitted {
-            window.used += 1;
-        }
+        let limits = &self.config.routes;
+        let Some(limit) = limits.get(route.template).copied().or(self.config.bucket) else { return Ok(None) };
+        let bucket = self.bucket_of(route.template).to_owned();
+        let hash = format!("{:016x}", fnv1a(bucket.as_bytes()));
+        let window = self.buckets.entry((bot, bucket, route.resource)).or_insert(fresh);
+        let admitted = window.admit(limit, now);
         let state = BucketState {
             limit: limit.requests,
-            remaining: limit.requests - window.used,
+            remaining: limit.requests.saturating_sub(window.used),
             reset: window.since + limit.per,
             reset_after: window.left(limit, now),
-            hash: format!("{:016x}", fnv1a(route.as_bytes())),
+            hash,
         };
-        if admitted {
-            Ok(Some(state))
-        } else {
-            let retry_after = state.reset_after;
-            Err(Refusal::Bucket { state, retry_after })
+        match admitted {
+            Ok(()) => Ok(Some(state)),
+            Err(retry_after) => Err(Refusal::Bucket { state: Some(state), retry_after }),
         }
     }
 
-    /// Counts a change of a channel's name or topic. `Err` holds how long to wait.
-    pub(crate) fn admit_rename(&mut self, channel: ChannelId, now: Timestamp) -> Result<(), Duration> {
+    /// Counts a change of a channel's name or topic.
+    pub(crate) fn admit_rename(&mut self, channel: ChannelId, now: Timestamp) -> Result<(), Refusal> {
         let Some(limit) = self.config.rename else { return Ok(()) };
         let window = self.renames.entry(channel).or_insert(Window { since: now, used: 0 });
-        window.roll(limit, now);
-        if window.used >= limit.requests {
-            return Err(window.left(limit, now));
-        }
-        window.used += 1;
-        Ok(())
+        window.admit(limit, now).map_err(|retry_after| Refusal::Hidden { retry_after })
     }
 
-    /// An answer 401, 403 or 429 went out; enough of them and the address is banned.
+    /// Counts a message in a channel, whoever writes it.
+    pub(crate) fn admit_channel_write(&mut self, channel: ChannelId, now: Timestamp) -> Result<(), Refusal> {
+        let Some(limit) = self.config.channel_writes else { return Ok(()) };
+        let window = self.channel_writes.entry(channel).or_insert(Window { since: now, used: 0 });
+        let resource = Shared::ChannelWrites;
+        window.admit(limit, now).map_err(|retry_after| Refusal::Shared { resource, retry_after })
+    }
+
+    /// Counts a change to a guild's channels, whoever makes it.
+    pub(crate) fn admit_guild_write(&mut self, guild: GuildId, now: Timestamp) -> Result<(), Refusal> {
+        let Some(limit) = self.config.guild_writes else { return Ok(()) };
+        let window = self.guild_writes.entry(guild).or_insert(Window { since: now, used: 0 });
+        let resource = Shared::GuildWrites;
+        window.admit(limit, now).map_err(|retry_after| Refusal::Shared { resource, retry_after })
+    }
+
+    /// An invalid request was answered (401, 403, 429, or a webhook's 404); enough of them and the address is banned.
     pub(crate) fn count_invalid(&mut self, now: Timestamp) {
         let Some(limit) = self.config.invalid else { return };
         self.invalid.roll(limit, now);
@@ -149,16 +209,20 @@ impl RateLimits {
 
 #[cfg(test)]
 mod tests {
+    use super::super::route::Call;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_unix_millis(1_700_000_000_000);
-    const ROUTE: &str = "PATCH /channels/{channel.id}";
+    fn route(resource: u64) -> Route<'static> {
+        let channel = ChannelId::new(resource);
+        Route { template: "PATCH /channels/{channel.id}", resource, call: Call::EditChannel(channel) }
+    }
 
     #[test]
     fn buckets_count_per_resource_and_open_again() {
         let config = RestLimits { bucket: Some(Limit::new(2, 5)), ..RestLimits::unlimited() };
         let mut limits = RateLimits::new(config);
-        let mut ask = |resource, now| limits.admit(None, ROUTE, resource, now);
+        let mut ask = |resource, now| limits.admit(None, &route(resource), now);
         assert_eq!(ask(1, NOW).unwrap().unwrap().remaining, 1);
         let later = NOW + Duration::from_secs(1);
         assert_eq!(ask(1, later).unwrap().unwrap().remaining, 0);
@@ -169,15 +233,28 @@ mod tests {
     }
 
     #[test]
+    fn routes_of_one_group_share_a_bucket() {
+        let groups = ["PATCH /channels/{channel.id}", "DELETE /channels/{channel.id}"];
+        let groups = groups.map(|route| (route.to_owned(), "channel".to_owned())).into();
+        let config = RestLimits { bucket: Some(Limit::new(2, 5)), groups, ..RestLimits::unlimited() };
+        let mut limits = RateLimits::new(config);
+        let edit = limits.admit(None, &route(1), NOW).unwrap().unwrap();
+        let delete = Route { template: "DELETE /channels/{channel.id}", ..route(1) };
+        let delete = limits.admit(None, &delete, NOW).unwrap().unwrap();
+        assert_eq!((edit.hash, edit.remaining), (delete.hash, delete.remaining + 1));
+    }
+
+    #[test]
     fn the_global_limit_counts_all_routes_of_a_bot() {
         let config = RestLimits { global: Some(Limit::new(50, 1)), ..RestLimits::unlimited() };
         let mut limits = RateLimits::new(config);
         let (one, two) = (Some(UserId::new(1)), Some(UserId::new(2)));
         for resource in 0..50 {
-            assert!(limits.admit(one, ROUTE, resource, NOW).is_ok());
+            assert!(limits.admit(one, &route(resource), NOW).is_ok());
         }
-        assert!(matches!(limits.admit(one, "GET /users/@me", 0, NOW), Err(Refusal::Global { .. })));
-        assert!(limits.admit(two, ROUTE, 0, NOW).is_ok());
+        let other = Route { template: "GET /users/@me", resource: 0, call: Call::CurrentUser };
+        assert!(matches!(limits.admit(one, &other, NOW), Err(Refusal::Global { .. })));
+        assert!(limits.admit(two, &other, NOW).is_ok());
     }
 
     #[test]

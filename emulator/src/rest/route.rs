@@ -3,22 +3,22 @@
 use http::Method;
 
 use super::error::{ApiError, FormErrors};
-use crate::world::{ChannelId, GuildId, UserId};
+use crate::world::{ChannelId, GuildId, UserId, WebhookId};
 
 /// A request's target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Route {
+pub(crate) struct Route<'a> {
     /// Method and path template: the bucket, the key of [`Stats::rest`](crate::Stats::rest) and of faults.
     pub template: &'static str,
-    /// The top-level resource in the path (guild or channel) that splits the bucket; 0 = none.
+    /// The top-level resource in the path (guild, channel or webhook) that splits the bucket; 0 = none.
     pub resource: u64,
     /// What is asked for.
-    pub call: Call,
+    pub call: Call<'a>,
 }
 
 /// What REST can be asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Call {
+pub(crate) enum Call<'a> {
     Gateway,
     GatewayBot,
     Application,
@@ -37,6 +37,8 @@ pub(crate) enum Call {
     VoiceState(GuildId, Who),
     EditVoiceState(GuildId, Who),
     AuditLog(GuildId),
+    GuildInvites(GuildId),
+    GuildWebhooks(GuildId),
     ActiveThreads(GuildId),
     Channel(ChannelId),
     EditChannel(ChannelId),
@@ -47,8 +49,27 @@ pub(crate) enum Call {
     PutOverwrite(ChannelId, u64),
     DeleteOverwrite(ChannelId, u64),
     VoiceStatus(ChannelId),
+    ChannelInvites(ChannelId),
+    CreateInvite(ChannelId),
+    Invite(&'a str),
+    DeleteInvite(&'a str),
+    ChannelWebhooks(ChannelId),
+    CreateWebhook(ChannelId),
+    Webhook(WebhookId, Key<'a>),
+    EditWebhook(WebhookId, Key<'a>),
+    DeleteWebhook(WebhookId, Key<'a>),
+    ExecuteWebhook(WebhookId, &'a str),
     /// A list that Discord has and the emulator keeps empty.
     EmptyList,
+}
+
+/// What opens a webhook.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Key<'a> {
+    /// The bot's own permissions.
+    Bot,
+    /// The webhook's token in the path, whoever sends it.
+    Token(&'a str),
 }
 
 /// A user in a path.
@@ -60,11 +81,30 @@ pub(crate) enum Who {
     User(UserId),
 }
 
-impl Route {
+impl Call<'_> {
+    /// Whether nobody has to show a bot's token for this.
+    pub(crate) const fn is_open(self) -> bool {
+        matches!(
+            self,
+            Self::Gateway
+                | Self::Webhook(_, Key::Token(_))
+                | Self::EditWebhook(_, Key::Token(_))
+                | Self::DeleteWebhook(_, Key::Token(_))
+                | Self::ExecuteWebhook(..)
+        )
+    }
+
+    /// Whether it is about a webhook: one that is gone must not be asked again.
+    pub(crate) const fn is_webhook(self) -> bool {
+        matches!(self, Self::Webhook(..) | Self::EditWebhook(..) | Self::DeleteWebhook(..) | Self::ExecuteWebhook(..))
+    }
+}
+
+impl<'a> Route<'a> {
     /// Reads a path below `/api`, with or without a version.
-    pub(crate) fn parse(method: &Method, path: &str) -> Result<Self, ApiError> {
+    pub(crate) fn parse(method: &Method, path: &'a str) -> Result<Self, ApiError> {
         let below = path.strip_prefix("/api").ok_or(ApiError::NotFound)?;
-        let mut steps: Vec<&str> = below.split('/').filter(|step| !step.is_empty()).collect();
+        let mut steps: Vec<&'a str> = below.split('/').filter(|step| !step.is_empty()).collect();
         if let Some(version) = steps.first().and_then(|step| step.strip_prefix('v'))
             && version.bytes().all(|byte| byte.is_ascii_digit())
         {
@@ -83,7 +123,7 @@ impl Route {
         }
     }
 
-    fn find(method: &Method, steps: &[&str]) -> Result<Option<Self>, ApiError> {
+    fn find(method: &Method, steps: &[&'a str]) -> Result<Option<Self>, ApiError> {
         let plain = |template, call| Ok(Some(Self { template, resource: 0, call }));
         let get = *method == Method::GET;
         match *steps {
@@ -100,11 +140,16 @@ impl Route {
             ["sticker-packs" | "soundboard-default-sounds"] if get => plain("GET /…", Call::EmptyList),
             ["guilds", id, ref rest @ ..] => Self::in_guild(method, GuildId::new(read("guild_id", id)?), rest),
             ["channels", id, ref rest @ ..] => Self::in_channel(method, ChannelId::new(read("channel_id", id)?), rest),
+            ["webhooks", id, ref rest @ ..] => Self::of_webhook(method, WebhookId::new(read("webhook_id", id)?), rest),
+            ["invites", code] if get => plain("GET /invites/{invite.code}", Call::Invite(code)),
+            ["invites", code] if *method == Method::DELETE => {
+                plain("DELETE /invites/{invite.code}", Call::DeleteInvite(code))
+            }
             _ => Ok(None),
         }
     }
 
-    fn in_guild(method: &Method, guild: GuildId, steps: &[&str]) -> Result<Option<Self>, ApiError> {
+    fn in_guild(method: &Method, guild: GuildId, steps: &[&'a str]) -> Result<Option<Self>, ApiError> {
         let (template, call) = match (method.as_str(), steps) {
             ("GET", []) => ("GET /guilds/{guild.id}", Call::Guild(guild)),
             ("GET", ["channels"]) => ("GET /guilds/{guild.id}/channels", Call::GuildChannels(guild)),
@@ -125,12 +170,15 @@ impl Route {
                 ("PATCH /guilds/{guild.id}/voice-states/{user.id}", Call::EditVoiceState(guild, Who::read(who)?))
             }
             ("GET", ["audit-logs"]) => ("GET /guilds/{guild.id}/audit-logs", Call::AuditLog(guild)),
+            ("GET", ["invites"]) => ("GET /guilds/{guild.id}/invites", Call::GuildInvites(guild)),
+            ("GET", ["webhooks"]) => ("GET /guilds/{guild.id}/webhooks", Call::GuildWebhooks(guild)),
+            ("GET", ["regions"]) => ("GET /guilds/{guild.id}/regions", Call::VoiceRegions),
             ("GET", ["threads", "active"]) => ("GET /guilds/{guild.id}/threads/active", Call::ActiveThreads(guild)),
             (
                 "GET",
                 [
-                    "emojis" | "stickers" | "webhooks" | "invites" | "bans" | "integrations" | "scheduled-events"
-                    | "templates" | "soundboard-sounds" | "regions",
+                    "emojis" | "stickers" | "bans" | "integrations" | "scheduled-events" | "templates"
+                    | "soundboard-sounds",
                 ],
             ) => ("GET /guilds/{guild.id}/…", Call::EmptyList),
             _ => return Ok(None),
@@ -138,7 +186,7 @@ impl Route {
         Ok(Some(Self { template, resource: guild.get(), call }))
     }
 
-    fn in_channel(method: &Method, channel: ChannelId, steps: &[&str]) -> Result<Option<Self>, ApiError> {
+    fn in_channel(method: &Method, channel: ChannelId, steps: &[&'a str]) -> Result<Option<Self>, ApiError> {
         let (template, call) = match (method.as_str(), steps) {
             ("GET", []) => ("GET /channels/{channel.id}", Call::Channel(channel)),
             ("PATCH", []) => ("PATCH /channels/{channel.id}", Call::EditChannel(channel)),
@@ -155,10 +203,34 @@ impl Route {
                 Call::DeleteOverwrite(channel, read("overwrite_id", id)?),
             ),
             ("PUT", ["voice-status"]) => ("PUT /channels/{channel.id}/voice-status", Call::VoiceStatus(channel)),
-            ("GET", ["invites" | "webhooks" | "pins"]) => ("GET /channels/{channel.id}/…", Call::EmptyList),
+            ("GET", ["invites"]) => ("GET /channels/{channel.id}/invites", Call::ChannelInvites(channel)),
+            ("POST", ["invites"]) => ("POST /channels/{channel.id}/invites", Call::CreateInvite(channel)),
+            ("GET", ["webhooks"]) => ("GET /channels/{channel.id}/webhooks", Call::ChannelWebhooks(channel)),
+            ("POST", ["webhooks"]) => ("POST /channels/{channel.id}/webhooks", Call::CreateWebhook(channel)),
+            ("GET", ["pins"]) => ("GET /channels/{channel.id}/…", Call::EmptyList),
             _ => return Ok(None),
         };
         Ok(Some(Self { template, resource: channel.get(), call }))
+    }
+
+    fn of_webhook(method: &Method, webhook: WebhookId, steps: &[&'a str]) -> Result<Option<Self>, ApiError> {
+        let (template, call) = match (method.as_str(), steps) {
+            ("GET", []) => ("GET /webhooks/{webhook.id}", Call::Webhook(webhook, Key::Bot)),
+            ("PATCH", []) => ("PATCH /webhooks/{webhook.id}", Call::EditWebhook(webhook, Key::Bot)),
+            ("DELETE", []) => ("DELETE /webhooks/{webhook.id}", Call::DeleteWebhook(webhook, Key::Bot)),
+            ("GET", [token]) => {
+                ("GET /webhooks/{webhook.id}/{webhook.token}", Call::Webhook(webhook, Key::Token(token)))
+            }
+            ("PATCH", [token]) => {
+                ("PATCH /webhooks/{webhook.id}/{webhook.token}", Call::EditWebhook(webhook, Key::Token(token)))
+            }
+            ("DELETE", [token]) => {
+                ("DELETE /webhooks/{webhook.id}/{webhook.token}", Call::DeleteWebhook(webhook, Key::Token(token)))
+            }
+            ("POST", [token]) => ("POST /webhooks/{webhook.id}/{webhook.token}", Call::ExecuteWebhook(webhook, token)),
+            _ => return Ok(None),
+        };
+        Ok(Some(Self { template, resource: webhook.get(), call }))
     }
 }
 

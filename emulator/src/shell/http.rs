@@ -89,6 +89,10 @@ async fn rest(
         Request { method: &method, path: uri.path(), query: uri.query().unwrap_or(""), headers: &headers, body: &body };
     match shared.with(|discord, now| discord.rest(&request, now)) {
         Answer::Reply(response) => response.map(Body::from),
+        Answer::Late(response, by) => {
+            shared.pass(by).await;
+            response.map(Body::from)
+        }
         Answer::HangUp => {
             cut.now();
             StatusCode::BAD_GATEWAY.into_response()

@@ -262,6 +262,19 @@ impl Shared {
         }
     }
 
+    /// Waits until so much time has passed on the emulator's clock, or the emulator stops.
+    async fn pass(&self, span: Duration) {
+        let due = self.look(|discord| discord.world().now()) + span;
+        let skipped = self.wait(|discord| (discord.world().now() >= due).then_some(()));
+        let passed = async {
+            tokio::select! {
+                () = tokio::time::sleep(span) => {}
+                () = skipped => {}
+            }
+        };
+        self.stop.run_until_cancelled(passed).await;
+    }
+
     /// Opens a gateway connection: its id, and where its orders come from.
     fn open(&self, version: Option<u8>) -> (ConnectionId, mpsc::Receiver<ToSocket>) {
         let (orders, inbox) = mpsc::channel(SOCKET_BACKLOG);

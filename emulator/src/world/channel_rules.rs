@@ -10,7 +10,8 @@ use super::id::{ChannelId, GuildId};
 use super::{World, wire};
 
 impl World {
-    /// Creates a channel. Text channels' names become lower case with dashes, as Discord does it.
+    /// Creates a channel. Text channels' names become lower case with dashes, as Discord does it; the overwrites are
+    /// exactly those given, also under a category.
     ///
     /// # Errors
     /// The guild is missing or full, or the parent is no category with room.
@@ -48,7 +49,8 @@ impl World {
         }
     }
 
-    /// Changes a channel; an edit that changes nothing makes no event.
+    /// Changes a channel; an edit that changes nothing makes no event. Channels of a category that had the same
+    /// overwrites as it go with it (Discord docs, Permissions § Permission Syncing).
     ///
     /// # Errors
     /// The channel is missing, or the new parent is no category with room.
@@ -62,8 +64,18 @@ impl World {
         let mut after = before.clone();
         edit.apply(&mut after);
         after.name = channel_name(&after.kind, &after.name);
-        if after != before {
-            self.replace_channel(after);
+        if after == before {
+            return Ok(());
+        }
+        let overwrites = after.overwrites.clone();
+        self.replace_channel(after);
+        if overwrites != before.overwrites {
+            let home = self.guild(before.guild_id).ok_or(ChannelError::UnknownGuild(before.guild_id))?;
+            let synced: Vec<Channel> =
+                home.children(id).filter(|child| child.overwrites == before.overwrites).cloned().collect();
+            for child in synced {
+                self.replace_channel(Channel { overwrites: overwrites.clone(), ..child });
+            }
         }
         Ok(())
     }
@@ -92,6 +104,8 @@ impl World {
         }
         self.guild_of_channel.remove(&id);
         self.messages.remove(&id);
+        self.forget_invites_to(id);
+        self.forget_webhooks_of(id);
         let gone = self.guilds.get_mut(&guild).and_then(|home| home.channels.remove(&id));
         let gone = gone.ok_or(ChannelError::UnknownChannel(id))?;
         self.tell_guild(guild, EventKind::ChannelDelete, &wire::channel(&gone));

@@ -21,8 +21,8 @@ pub(crate) struct Dispatch {
 /// A message body without its content.
 #[derive(Clone, Debug)]
 pub(crate) struct Redacted {
-    /// The author, who sees the content all the same.
-    pub author: UserId,
+    /// The author, who sees the content all the same; none for a webhook's message.
+    pub author: Option<UserId>,
     /// The payload's `d` with empty content.
     pub body: Arc<str>,
 }
@@ -86,6 +86,12 @@ event_kinds! {
     GuildMemberAdd = "GUILD_MEMBER_ADD" needs Intents::GUILD_MEMBERS;
     /// A member's nickname, roles or moderation flags changed.
     GuildMemberUpdate = "GUILD_MEMBER_UPDATE" needs Intents::GUILD_MEMBERS;
+    /// An invite was created.
+    InviteCreate = "INVITE_CREATE" needs Intents::GUILD_INVITES;
+    /// An invite was deleted.
+    InviteDelete = "INVITE_DELETE" needs Intents::GUILD_INVITES;
+    /// A channel's webhooks changed.
+    WebhooksUpdate = "WEBHOOKS_UPDATE" needs Intents::GUILD_WEBHOOKS;
     /// An audit log entry was written.
     GuildAuditLogEntryCreate = "GUILD_AUDIT_LOG_ENTRY_CREATE" needs Intents::GUILD_MODERATION;
     /// Someone joined, moved, left or changed a switch.

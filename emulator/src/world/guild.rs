@@ -168,6 +168,8 @@ impl Guild {
         let Some(member) = self.members.get(&user) else { return Permissions::NONE };
         let base = self.base_permissions(user);
         let may = permissions::in_channel(base, self.id.everyone(), user, &member.roles, &channel.overwrites);
+        let may =
+            if may.contains(Permissions::SEND_MESSAGES) { may } else { may.without(Permissions::NEEDS_SEND_MESSAGES) };
         if !may.contains(Permissions::VIEW_CHANNEL) {
             Permissions::NONE
         } else if channel.is_room() && !may.contains(Permissions::CONNECT) {

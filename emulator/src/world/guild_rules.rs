@@ -69,6 +69,8 @@ impl World {
         }
         self.guilds.remove(&id);
         self.guild_of_channel.retain(|_, guild| *guild != id);
+        self.invites.retain(|_, invite| invite.guild_id != id);
+        self.webhooks.retain(|_, webhook| webhook.guild_id != id);
     }
 
     /// Sets a guild's boost level, 0 to 3.

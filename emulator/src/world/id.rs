@@ -132,6 +132,10 @@ snowflake!(
     /// An entry of a guild's audit log.
     AuditEntryId
 );
+snowflake!(
+    /// A webhook.
+    WebhookId
+);
 
 impl GuildId {
     /// The id of the `@everyone` role, which is the guild's own.

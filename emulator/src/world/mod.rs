@@ -11,12 +11,14 @@ mod event;
 mod guild;
 mod guild_rules;
 mod id;
+mod invite;
 mod message;
 mod permissions;
 mod seed;
 mod time;
 mod voice;
 mod voice_rules;
+mod webhook;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,20 +27,23 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use actor::Actor;
-pub use audit::{AuditAction, AuditEntry};
+pub use audit::{AuditAction, AuditChange, AuditEntry};
 pub use channel::{Channel, ChannelEdit, ChannelError, ChannelKind, NewChannel, VoiceSettings};
 pub(crate) use event::{Audience, Dispatch, EventKind, Redacted};
 pub use guild::{Availability, Bot, BotToken, Guild, Member, Role, Standing, User};
 pub use guild_rules::MemberEdit;
-pub use id::{AuditEntryId, ChannelId, GuildId, MessageId, ParseIdError, RoleId, UserId};
-pub use message::Message;
+pub use id::{AuditEntryId, ChannelId, GuildId, MessageId, ParseIdError, RoleId, UserId, WebhookId};
+pub use invite::{Invite, InviteCode, InviteError, InviteTerms};
+pub use message::{Author, Message, NewMessage};
 pub use permissions::{Overwrite, OverwriteTarget, Permissions};
 pub use seed::{
     ANN, BOB, CLEO, DAN, GAMES, GENERAL, LOBBY, OTHER_GUILD, OTHER_ROOM, OWNER, PARLOR_DEV, VOICE_CATEGORY,
 };
 pub use time::Timestamp;
 pub use voice::{Holder, Switches, VoiceCredentials, VoiceError, VoiceState};
+pub use webhook::{Webhook, WebhookError, WebhookToken};
 
+pub(crate) use audit::{AUDIT_LOG_AGE, Deed, changes};
 pub(crate) use guild::fnv1a;
 pub(crate) use voice_rules::VoiceRequest;
 
@@ -64,6 +69,8 @@ pub struct World {
     users: BTreeMap<UserId, User>,
     bots: BTreeMap<UserId, Bot>,
     messages: BTreeMap<ChannelId, Vec<Message>>,
+    invites: BTreeMap<InviteCode, Invite>,
+    webhooks: BTreeMap<WebhookId, Webhook>,
     audit_log: Vec<AuditEntry>,
     outbox: Vec<Dispatch>,
 }
@@ -80,6 +87,8 @@ impl World {
             users: BTreeMap::new(),
             bots: BTreeMap::new(),
             messages: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            webhooks: BTreeMap::new(),
             audit_log: Vec::new(),
             outbox: Vec::new(),
         }
@@ -191,6 +200,20 @@ impl World {
 
     fn tell_guild(&mut self, guild: GuildId, kind: EventKind, body: &Value) {
         self.tell_guild_text(guild, kind, body.to_string().into(), None);
+    }
+
+    /// Tells those bots of a guild who may know.
+    fn tell_some(&mut self, id: GuildId, kind: EventKind, body: &Value, may_know: impl Fn(&Guild, UserId) -> bool) {
+        let Some(guild) = self.guilds.get(&id) else { return };
+        if guild.availability == Availability::Unavailable {
+            return;
+        }
+        let members = self.bots.keys().filter(|bot| guild.members.contains_key(bot));
+        let bots: Vec<UserId> = members.filter(|bot| may_know(guild, **bot)).copied().collect();
+        if !bots.is_empty() {
+            let audience = Audience::Guild { guild: id, bots };
+            self.outbox.push(Dispatch { kind, audience, body: body.to_string().into(), redacted: None });
+        }
     }
 
     /// The audience is fixed now: a bot that joins later in the same breath has the change in its GUILD_CREATE.

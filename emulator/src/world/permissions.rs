@@ -17,6 +17,8 @@ impl Permissions {
     pub const NONE: Self = Self(0);
     /// Everything, including what does not exist yet.
     pub const ALL: Self = Self(u64::MAX >> 1);
+    /// Create invites.
+    pub const CREATE_INSTANT_INVITE: Self = Self(1 << 0);
     /// Passes every check and every overwrite.
     pub const ADMINISTRATOR: Self = Self(1 << 3);
     /// Create, edit and delete channels.
@@ -29,6 +31,10 @@ impl Permissions {
     pub const VIEW_CHANNEL: Self = Self(1 << 10);
     /// Write messages.
     pub const SEND_MESSAGES: Self = Self(1 << 11);
+    /// Have messages read aloud.
+    pub const SEND_TTS_MESSAGES: Self = Self(1 << 12);
+    /// Write messages with embeds.
+    pub const EMBED_LINKS: Self = Self(1 << 14);
     /// Read earlier messages.
     pub const READ_MESSAGE_HISTORY: Self = Self(1 << 16);
     /// Join voice and stage channels.
@@ -45,12 +51,25 @@ impl Permissions {
     pub const MANAGE_NICKNAMES: Self = Self(1 << 27);
     /// Edit roles and permission overwrites.
     pub const MANAGE_ROLES: Self = Self(1 << 28);
+    /// Create, edit and delete webhooks.
+    pub const MANAGE_WEBHOOKS: Self = Self(1 << 29);
     /// Set the status line of a voice channel.
     pub const SET_VOICE_CHANNEL_STATUS: Self = Self(1 << 48);
     /// What `@everyone` may do in a fresh guild here.
     pub const EVERYONE: Self = Self(
-        Self::VIEW_CHANNEL.0 | Self::SEND_MESSAGES.0 | Self::READ_MESSAGE_HISTORY.0 | Self::CONNECT.0 | Self::SPEAK.0,
+        Self::CREATE_INSTANT_INVITE.0
+            | Self::VIEW_CHANNEL.0
+            | Self::SEND_MESSAGES.0
+            | Self::EMBED_LINKS.0
+            | Self::READ_MESSAGE_HISTORY.0
+            | Self::CONNECT.0
+            | Self::SPEAK.0,
     );
+
+    /// What nobody has where they may not write (Discord docs, Permissions § Implicit Permissions): those two, besides
+    /// MENTION_EVERYONE and ATTACH_FILES.
+    pub(crate) const NEEDS_SEND_MESSAGES: Self =
+        Self(Self::SEND_TTS_MESSAGES.0 | Self::EMBED_LINKS.0 | (1 << 15) | (1 << 17));
 
     /// What nobody has in a room to which they may not connect.
     pub(crate) const NEEDS_CONNECT: Self = Self(
@@ -76,6 +95,16 @@ impl Permissions {
     /// Whether every bit of `wanted` is set.
     pub const fn contains(self, wanted: Self) -> bool {
         self.0 & wanted.0 == wanted.0
+    }
+
+    /// Whether no bit is set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The bits in which the two sets differ.
+    pub const fn difference(self, other: Self) -> Self {
+        Self(self.0 ^ other.0)
     }
 
     /// This set without the bits of `taken`.

@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::audit::{AuditAction, AuditEntry};
+use super::audit::{AuditAction, AuditChange, AuditEntry};
 use super::channel::{Channel, ChannelKind};
 use super::guild::{Availability, Guild, Member, Role, User};
 use super::id::{GuildId, UserId};
-use super::message::Message;
+use super::invite::Invite;
+use super::message::{Author, Message};
 use super::permissions::{Overwrite, OverwriteTarget};
 use super::voice::VoiceState;
+use super::webhook::Webhook;
 use super::{World, time::Timestamp};
 
 /// A user object.
@@ -152,11 +154,10 @@ pub(crate) fn channel(channel: &Channel) -> Value {
 }
 
 /// A message object as a channel's history lists it: without `guild_id` and `member`.
-pub(crate) fn message(message: &Message, author: &User) -> Value {
-    json!({
+pub(crate) fn message(world: &World, message: &Message) -> Option<Value> {
+    let mut body = json!({
         "id": message.id,
         "channel_id": message.channel_id,
-        "author": user(author),
         "content": message.content,
         "timestamp": message.id.created_at().to_string(),
         "edited_timestamp": null,
@@ -170,6 +171,108 @@ pub(crate) fn message(message: &Message, author: &User) -> Value {
         "pinned": false,
         "type": 0,
         "flags": 0,
+    });
+    match &message.author {
+        Author::User(id) => body["author"] = user(world.known_user(*id)?),
+        Author::Webhook { id, name, application } => {
+            body["author"] = json!({
+                "id": id,
+                "username": name,
+                "global_name": null,
+                "discriminator": "0000",
+                "avatar": null,
+                "bot": true,
+                "public_flags": 0,
+            });
+            body["webhook_id"] = json!(id);
+            if let Some(application) = application {
+                body["application_id"] = json!(application);
+            }
+        }
+    }
+    if let Some(nonce) = &message.nonce {
+        body["nonce"] = json!(nonce);
+    }
+    Some(body)
+}
+
+/// An invite object with its metadata.
+pub(crate) fn invite(world: &World, invite: &Invite) -> Value {
+    let mut body = json!({
+        "type": 0,
+        "code": invite.code,
+        "guild_id": invite.guild_id,
+        "expires_at": invite.expires_at().map(|end| end.to_string()),
+        "flags": 0,
+        "inviter": world.known_user(invite.inviter).map(user),
+    });
+    if let Some(guild) = world.guild(invite.guild_id) {
+        body["guild"] = json!({
+            "id": guild.id,
+            "name": guild.name,
+            "icon": null,
+            "splash": null,
+            "banner": null,
+            "description": null,
+            "features": [],
+            "verification_level": 0,
+            "vanity_url_code": null,
+            "nsfw_level": 0,
+            "nsfw": false,
+            "premium_subscription_count": 0,
+            "premium_tier": guild.premium_tier,
+        });
+    }
+    if let Some(channel) = world.channel(invite.channel_id) {
+        body["channel"] = json!({"id": channel.id, "name": channel.name, "type": channel.kind.wire_type()});
+    }
+    if let (Some(body), Value::Object(metadata)) = (body.as_object_mut(), invite_metadata(invite)) {
+        body.extend(metadata);
+    }
+    body
+}
+
+/// An invite metadata object.
+pub(crate) fn invite_metadata(invite: &Invite) -> Value {
+    json!({
+        "uses": invite.uses,
+        "max_uses": invite.terms.max_uses,
+        "max_age": invite.terms.max_age.as_secs(),
+        "temporary": invite.terms.temporary,
+        "created_at": invite.created_at.to_string(),
+    })
+}
+
+/// INVITE_CREATE's `d`.
+pub(crate) fn invite_create(world: &World, invite: &Invite) -> Value {
+    let mut body = invite_metadata(invite);
+    body["code"] = json!(invite.code);
+    body["guild_id"] = json!(invite.guild_id);
+    body["channel_id"] = json!(invite.channel_id);
+    body["inviter"] = json!(world.known_user(invite.inviter).map(user));
+    body["expires_at"] = json!(invite.expires_at().map(|end| end.to_string()));
+    body
+}
+
+/// A webhook object as its managers see it.
+pub(crate) fn webhook(world: &World, webhook: &Webhook) -> Value {
+    let mut body = webhook_for_anybody(webhook);
+    body["user"] = json!(world.known_user(webhook.creator).map(user));
+    body
+}
+
+/// A webhook object as whoever holds the token sees it: without its creator.
+pub(crate) fn webhook_for_anybody(webhook: &Webhook) -> Value {
+    json!({
+        "id": webhook.id,
+        "type": 1,
+        "guild_id": webhook.guild_id,
+        "channel_id": webhook.channel_id,
+        "name": webhook.name,
+        "avatar": null,
+        "token": webhook.token.reveal(),
+        "application_id": webhook.application,
+        "url": format!("https://discord.com/api/webhooks/{}/{}", webhook.id, webhook.token.reveal()),
     })
 }
 
@@ -180,28 +283,48 @@ pub(crate) fn audit_entry(entry: &AuditEntry) -> Value {
         "user_id": entry.actor,
         "target_id": entry.target.map(|id| id.to_string()),
         "action_type": entry.action.wire_type(),
-        "changes": [],
     });
-    match entry.action {
+    if !entry.changes.is_empty() {
+        body["changes"] = entry.changes.iter().map(audit_change).collect();
+    }
+    match &entry.action {
         AuditAction::OverwriteCreate(target)
         | AuditAction::OverwriteUpdate(target)
         | AuditAction::OverwriteDelete(target) => {
-            let (id, kind) = overwrite_id(target);
+            let (id, kind) = overwrite_id(*target);
             body["options"] = json!({"id": id.to_string(), "type": kind.to_string()});
         }
         // discord.js reads `options` of these two without looking whether it is there.
         AuditAction::MemberMove(channel) => body["options"] = json!({"channel_id": channel, "count": "1"}),
         AuditAction::MemberDisconnect => body["options"] = json!({"count": "1"}),
-        AuditAction::VoiceStatusUpdate | AuditAction::VoiceStatusDelete => {
-            body["options"] = json!({"channel_id": body["target_id"]});
+        AuditAction::VoiceStatusUpdate(status) => {
+            body["options"] = json!({"channel_id": body["target_id"], "status": status});
         }
+        AuditAction::VoiceStatusDelete => body["options"] = json!({"channel_id": body["target_id"]}),
         AuditAction::ChannelCreate
         | AuditAction::ChannelUpdate
         | AuditAction::ChannelDelete
-        | AuditAction::MemberUpdate => {}
+        | AuditAction::MemberUpdate
+        | AuditAction::InviteCreate
+        | AuditAction::InviteDelete
+        | AuditAction::WebhookCreate
+        | AuditAction::WebhookUpdate
+        | AuditAction::WebhookDelete => {}
     }
     if let Some(reason) = &entry.reason {
         body["reason"] = json!(reason);
+    }
+    body
+}
+
+/// A change in an audit log entry; what was or is null has no key.
+fn audit_change(change: &AuditChange) -> Value {
+    let mut body = json!({"key": change.key});
+    if let Some(old) = &change.old {
+        body["old_value"] = old.clone();
+    }
+    if let Some(new) = &change.new {
+        body["new_value"] = new.clone();
     }
     body
 }
