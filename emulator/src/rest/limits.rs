@@ -141,8 +141,8 @@ impl RateLimits {
         self.config.groups.get(route).map_or(route, String::as_str)
     }
 
-    /// Counts one request of a bot (none = without token, counted together) against its bucket and, unless nobody's
-    /// token is needed for it, against the global limit.
+    /// Counts one request of a bot (none = without token, counted together) against its bucket and, unless it shows
+    /// a webhook's token, against the global limit.
     pub(crate) fn admit(
         &mut self,
         bot: Option<UserId>,
@@ -150,7 +150,7 @@ impl RateLimits {
         now: Timestamp,
     ) -> Result<Option<BucketState>, Refusal> {
         let fresh = Window { since: now, used: 0 };
-        if let (Some(limit), false) = (self.config.global, route.call.is_webhook() && route.call.is_open()) {
+        if let (Some(limit), false) = (self.config.global, route.call.has_webhook_token()) {
             let window = self.global.entry(bot).or_insert(fresh);
             window.admit(limit, now).map_err(|retry_after| Refusal::Global { retry_after })?;
         }

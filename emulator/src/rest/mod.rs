@@ -32,7 +32,7 @@ use access::{audit_reason, channel_with, guild_of, has_bot_user_agent};
 use error::ApiError;
 use limits::{BucketState, RateLimits, Refusal, Shared};
 use patience::Patience;
-use route::{Call, Key, Route};
+use route::{Call, OpenCall, Route};
 
 /// One HTTP request, borrowed from the shell.
 #[derive(Clone, Copy, Debug)]
@@ -176,7 +176,7 @@ impl Rest {
         let limits = &mut self.limits;
         let (gateway, gateway_url) = (around.gateway, around.gateway_url);
         let mut desk = Desk { world: &mut *around.world, gateway, gateway_url, limits };
-        if call.is_open() {
+        if let Call::Open(call) = call {
             return serve_anybody(call, request, &mut desk);
         }
         let bot = bot.ok_or(ApiError::Unauthorized)?;
@@ -283,14 +283,13 @@ const fn cause(refusal: &Refusal) -> &'static str {
 }
 
 /// What needs no bot: the gateway's address, and webhooks for those who know the token.
-fn serve_anybody(call: Call<'_>, request: &Request<'_>, desk: &mut Desk<'_>) -> Handled {
+fn serve_anybody(call: OpenCall<'_>, request: &Request<'_>, desk: &mut Desk<'_>) -> Handled {
     match call {
-        Call::Gateway => account::gateway(desk),
-        Call::Webhook(webhook, Key::Token(token)) => webhooks::get_with_token(webhook, token, desk),
-        Call::EditWebhook(webhook, Key::Token(token)) => webhooks::edit_with_token(webhook, token, request, desk),
-        Call::DeleteWebhook(webhook, Key::Token(token)) => webhooks::delete_with_token(webhook, token, desk),
-        Call::ExecuteWebhook(webhook, token) => webhooks::execute(webhook, token, request, desk),
-        _ => Err(ApiError::Unauthorized.into()),
+        OpenCall::Gateway => account::gateway(desk),
+        OpenCall::Webhook(webhook, token) => webhooks::get_with_token(webhook, token, desk),
+        OpenCall::EditWebhook(webhook, token) => webhooks::edit_with_token(webhook, token, request, desk),
+        OpenCall::DeleteWebhook(webhook, token) => webhooks::delete_with_token(webhook, token, desk),
+        OpenCall::ExecuteWebhook(webhook, token) => webhooks::execute(webhook, token, request, desk),
     }
 }
 
@@ -338,10 +337,10 @@ fn serve_bot(call: Call<'_>, caller: &Caller<'_>, desk: &mut Desk<'_>, now: Time
         Call::GuildWebhooks(guild) => webhooks::of_guild(guild, caller, desk),
         Call::ChannelWebhooks(channel) => webhooks::of_channel(channel, caller, desk),
         Call::CreateWebhook(channel) => webhooks::create(channel, caller, desk),
-        Call::Webhook(webhook, _) => webhooks::get(webhook, caller, desk),
-        Call::EditWebhook(webhook, _) => webhooks::edit(webhook, caller, desk),
-        Call::DeleteWebhook(webhook, _) => webhooks::delete(webhook, caller, desk),
-        Call::Gateway | Call::ExecuteWebhook(..) => serve_anybody(call, caller.request, desk),
+        Call::Webhook(webhook) => webhooks::get(webhook, caller, desk),
+        Call::EditWebhook(webhook) => webhooks::edit(webhook, caller, desk),
+        Call::DeleteWebhook(webhook) => webhooks::delete(webhook, caller, desk),
+        Call::Open(call) => serve_anybody(call, caller.request, desk),
         Call::EmptyList => Ok(Reply::Ok(json!([]))),
     }
 }

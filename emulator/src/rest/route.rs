@@ -19,7 +19,8 @@ pub(crate) struct Route<'a> {
 /// What REST can be asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Call<'a> {
-    Gateway,
+    /// What needs no bot.
+    Open(OpenCall<'a>),
     GatewayBot,
     Application,
     CurrentUser,
@@ -55,21 +56,21 @@ pub(crate) enum Call<'a> {
     DeleteInvite(&'a str),
     ChannelWebhooks(ChannelId),
     CreateWebhook(ChannelId),
-    Webhook(WebhookId, Key<'a>),
-    EditWebhook(WebhookId, Key<'a>),
-    DeleteWebhook(WebhookId, Key<'a>),
-    ExecuteWebhook(WebhookId, &'a str),
+    Webhook(WebhookId),
+    EditWebhook(WebhookId),
+    DeleteWebhook(WebhookId),
     /// A list that Discord has and the emulator keeps empty.
     EmptyList,
 }
 
-/// What opens a webhook.
+/// What anybody can ask for: the gateway's address, and of a webhook whatever its token opens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Key<'a> {
-    /// The bot's own permissions.
-    Bot,
-    /// The webhook's token in the path, whoever sends it.
-    Token(&'a str),
+pub(crate) enum OpenCall<'a> {
+    Gateway,
+    Webhook(WebhookId, &'a str),
+    EditWebhook(WebhookId, &'a str),
+    DeleteWebhook(WebhookId, &'a str),
+    ExecuteWebhook(WebhookId, &'a str),
 }
 
 /// A user in a path.
@@ -82,21 +83,14 @@ pub(crate) enum Who {
 }
 
 impl Call<'_> {
-    /// Whether nobody has to show a bot's token for this.
-    pub(crate) const fn is_open(self) -> bool {
-        matches!(
-            self,
-            Self::Gateway
-                | Self::Webhook(_, Key::Token(_))
-                | Self::EditWebhook(_, Key::Token(_))
-                | Self::DeleteWebhook(_, Key::Token(_))
-                | Self::ExecuteWebhook(..)
-        )
+    /// Whether a webhook's token stands for the bot's: such requests do not count against the bot's global limit.
+    pub(crate) const fn has_webhook_token(self) -> bool {
+        matches!(self, Self::Open(call) if !matches!(call, OpenCall::Gateway))
     }
 
     /// Whether it is about a webhook: one that is gone must not be asked again.
     pub(crate) const fn is_webhook(self) -> bool {
-        matches!(self, Self::Webhook(..) | Self::EditWebhook(..) | Self::DeleteWebhook(..) | Self::ExecuteWebhook(..))
+        self.has_webhook_token() || matches!(self, Self::Webhook(_) | Self::EditWebhook(_) | Self::DeleteWebhook(_))
     }
 }
 
@@ -127,7 +121,7 @@ impl<'a> Route<'a> {
         let plain = |template, call| Ok(Some(Self { template, resource: 0, call }));
         let get = *method == Method::GET;
         match *steps {
-            ["gateway"] if get => plain("GET /gateway", Call::Gateway),
+            ["gateway"] if get => plain("GET /gateway", Call::Open(OpenCall::Gateway)),
             ["gateway", "bot"] if get => plain("GET /gateway/bot", Call::GatewayBot),
             ["oauth2", "applications", "@me"] if get => plain("GET /oauth2/applications/@me", Call::Application),
             ["applications", "@me"] if get => plain("GET /applications/@me", Call::Application),
@@ -215,19 +209,21 @@ impl<'a> Route<'a> {
 
     fn of_webhook(method: &Method, webhook: WebhookId, steps: &[&'a str]) -> Result<Option<Self>, ApiError> {
         let (template, call) = match (method.as_str(), steps) {
-            ("GET", []) => ("GET /webhooks/{webhook.id}", Call::Webhook(webhook, Key::Bot)),
-            ("PATCH", []) => ("PATCH /webhooks/{webhook.id}", Call::EditWebhook(webhook, Key::Bot)),
-            ("DELETE", []) => ("DELETE /webhooks/{webhook.id}", Call::DeleteWebhook(webhook, Key::Bot)),
+            ("GET", []) => ("GET /webhooks/{webhook.id}", Call::Webhook(webhook)),
+            ("PATCH", []) => ("PATCH /webhooks/{webhook.id}", Call::EditWebhook(webhook)),
+            ("DELETE", []) => ("DELETE /webhooks/{webhook.id}", Call::DeleteWebhook(webhook)),
             ("GET", [token]) => {
-                ("GET /webhooks/{webhook.id}/{webhook.token}", Call::Webhook(webhook, Key::Token(token)))
+                ("GET /webhooks/{webhook.id}/{webhook.token}", Call::Open(OpenCall::Webhook(webhook, token)))
             }
             ("PATCH", [token]) => {
-                ("PATCH /webhooks/{webhook.id}/{webhook.token}", Call::EditWebhook(webhook, Key::Token(token)))
+                ("PATCH /webhooks/{webhook.id}/{webhook.token}", Call::Open(OpenCall::EditWebhook(webhook, token)))
             }
             ("DELETE", [token]) => {
-                ("DELETE /webhooks/{webhook.id}/{webhook.token}", Call::DeleteWebhook(webhook, Key::Token(token)))
+                ("DELETE /webhooks/{webhook.id}/{webhook.token}", Call::Open(OpenCall::DeleteWebhook(webhook, token)))
             }
-            ("POST", [token]) => ("POST /webhooks/{webhook.id}/{webhook.token}", Call::ExecuteWebhook(webhook, token)),
+            ("POST", [token]) => {
+                ("POST /webhooks/{webhook.id}/{webhook.token}", Call::Open(OpenCall::ExecuteWebhook(webhook, token)))
+            }
             _ => return Ok(None),
         };
         Ok(Some(Self { template, resource: webhook.get(), call }))

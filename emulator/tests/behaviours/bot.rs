@@ -232,6 +232,22 @@ impl Rest {
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.call(Method::GET, path, Value::Null).await
     }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        self.call(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Reply {
+        self.call(Method::PUT, path, body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.call(Method::PATCH, path, body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.call(Method::DELETE, path, Value::Null).await
+    }
 }
 
 impl Reply {
@@ -251,4 +267,19 @@ impl Reply {
     pub(crate) fn refusal(&self) -> (u16, u64) {
         (self.status, self.body["code"].as_u64().unwrap_or(u64::MAX))
     }
+}
+
+/// An emulator without limits, and a bot's REST client.
+pub(crate) async fn unlimited() -> (Emulator, Rest) {
+    let limits = discord_emulator::RestLimits::unlimited();
+    let emulator = Emulator::start(discord_emulator::Config { rest: limits, ..Default::default() }).await.unwrap();
+    let rest = Rest::new(&emulator, TOKEN);
+    (emulator, rest)
+}
+
+/// The code of the first error of a field, named as `name` or `permission_overwrites/0/id`.
+pub(crate) fn field_error(reply: &Reply, field: &str) -> Value {
+    assert_eq!(reply.refusal(), (400, 50_035), "{}", reply.text);
+    let path = format!("/errors/{field}/_errors/0/code");
+    reply.body.pointer(&path).cloned().unwrap_or_default()
 }

@@ -2,16 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod audit_log;
 mod bot;
 mod close_codes;
 mod compression;
 mod control;
 mod fault_injection;
 mod identify;
+mod invites;
 mod lifecycle;
 mod outages;
+mod permissions;
 mod purity;
 mod rate_limits;
 mod rest;
+mod rest_troubles;
 mod resume;
+mod virtual_time;
 mod voice;
+mod webhooks;

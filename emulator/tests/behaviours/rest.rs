@@ -1,33 +1,18 @@
 //! REST: channels, members, messages, and how Discord refuses.
 
-use discord_emulator::{
-    ANN, AuditAction, Config, Emulator, GENERAL, LOBBY, NewChannel, PARLOR_DEV, Permissions, VOICE_CATEGORY,
-};
+use discord_emulator::{ANN, AuditAction, GENERAL, LOBBY, NewChannel, PARLOR_DEV, Permissions, VOICE_CATEGORY};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bot::{INTENTS, Reply, Rest, Socket, TOKEN};
-
-async fn rest() -> (Emulator, Rest) {
-    let limits = discord_emulator::RestLimits::unlimited();
-    let emulator = Emulator::start(Config { rest: limits, ..Config::default() }).await.unwrap();
-    let rest = Rest::new(&emulator, TOKEN);
-    (emulator, rest)
-}
+use crate::bot::{INTENTS, Reply, Socket, TOKEN, field_error, unlimited};
 
 fn channels() -> String {
     format!("/guilds/{PARLOR_DEV}/channels")
 }
 
-/// The code of the first error of a field.
-fn field_error(reply: &Reply, field: &str) -> Value {
-    assert_eq!(reply.refusal(), (400, 50_035), "{}", reply.text);
-    reply.body["errors"][field]["_errors"][0]["code"].clone()
-}
-
 #[tokio::test]
 async fn a_channel_lives_from_post_to_delete() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let (mut socket, _) = Socket::log_in(&emulator, TOKEN, INTENTS).await;
     let wanted = json!({
         "name": "Movie night", "type": 2, "bitrate": 96_000, "user_limit": 9, "parent_id": VOICE_CATEGORY,
@@ -52,7 +37,7 @@ async fn a_channel_lives_from_post_to_delete() {
 
 #[tokio::test]
 async fn fields_out_of_range_are_named() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     for (body, field, code) in [
         (json!({"type": 2}), "name", "BASE_TYPE_REQUIRED"),
         (json!({"name": "", "type": 2}), "name", "BASE_TYPE_BAD_LENGTH"),
@@ -83,14 +68,14 @@ async fn fields_out_of_range_are_named() {
 
 #[tokio::test]
 async fn text_channels_have_no_capitals_and_no_spaces() {
-    let (_emulator, rest) = rest().await;
+    let (_emulator, rest) = unlimited().await;
     let created = rest.call(Method::POST, &channels(), json!({"name": "Loud And  Clear", "type": 0})).await;
     assert_eq!(created.body["name"], "loud-and-clear");
 }
 
 #[tokio::test]
 async fn guilds_hold_500_channels_and_categories_50() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     emulator.world(|world| {
         for number in 0..48 {
             let new = NewChannel::voice(&format!("child {number}")).under(VOICE_CATEGORY);
@@ -111,7 +96,7 @@ async fn guilds_hold_500_channels_and_categories_50() {
 
 #[tokio::test]
 async fn permissions_are_asked_for() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let bot = emulator.bot(TOKEN).unwrap();
     emulator.world(|world| world.set_bot_permissions(PARLOR_DEV, bot, Permissions::CONNECT));
     let room = json!({"name": "x", "type": 2});
@@ -142,7 +127,7 @@ async fn permissions_are_asked_for() {
 
 #[tokio::test]
 async fn nobody_grants_what_they_do_not_have() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let bot = emulator.bot(TOKEN).unwrap();
     let some = Permissions::MANAGE_CHANNELS | Permissions::MANAGE_ROLES;
     emulator.world(|world| world.set_bot_permissions(PARLOR_DEV, bot, some));
@@ -159,7 +144,7 @@ async fn nobody_grants_what_they_do_not_have() {
 
 #[tokio::test]
 async fn reasons_reach_the_audit_log() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let request = rest
         .request(Method::POST, &channels())
         .header("x-audit-log-reason", "f%C3%BCr%20ann")
@@ -177,7 +162,7 @@ async fn reasons_reach_the_audit_log() {
 
 #[tokio::test]
 async fn deleting_a_category_orphans_its_channels() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let (mut socket, _) = Socket::log_in(&emulator, TOKEN, INTENTS).await;
     rest.call(Method::DELETE, &format!("/channels/{VOICE_CATEGORY}"), Value::Null).await;
     for _ in 0..2 {
@@ -188,7 +173,7 @@ async fn deleting_a_category_orphans_its_channels() {
 
 #[tokio::test]
 async fn positions_change_together_and_parents_one_by_one() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let both = json!([{"id": LOBBY, "position": 7}, {"id": GENERAL, "position": 8}]);
     assert_eq!(rest.call(Method::PATCH, &channels(), both).await.status, 204);
     emulator.world(|world| assert_eq!(world.channel(LOBBY).unwrap().position, 7));
@@ -198,7 +183,7 @@ async fn positions_change_together_and_parents_one_by_one() {
 
 #[tokio::test]
 async fn messages_are_written_and_listed() {
-    let (_emulator, rest) = rest().await;
+    let (_emulator, rest) = unlimited().await;
     let path = format!("/channels/{GENERAL}/messages");
     for text in ["one", "two", "three"] {
         assert_eq!(rest.call(Method::POST, &path, json!({"content": text})).await.body["content"], text);
@@ -216,7 +201,7 @@ async fn messages_are_written_and_listed() {
 
 #[tokio::test]
 async fn a_voice_status_is_set_and_told() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let (mut socket, _) = Socket::log_in(&emulator, TOKEN, INTENTS).await;
     let path = format!("/channels/{LOBBY}/voice-status");
     assert_eq!(rest.call(Method::PUT, &path, json!({"status": "chess"})).await.status, 204);
@@ -227,7 +212,7 @@ async fn a_voice_status_is_set_and_told() {
 
 #[tokio::test]
 async fn strangers_are_turned_away() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let bare = reqwest::Client::builder().user_agent("DiscordBot (x, 1)").no_proxy().build().unwrap();
     let url = format!("{}/users/@me", emulator.rest_url());
     for authorization in [None, Some("a-bot"), Some("Bearer a-bot"), Some("Bot ")] {
@@ -248,7 +233,7 @@ async fn strangers_are_turned_away() {
 
 #[tokio::test]
 async fn libraries_find_what_they_ask_for_at_start() {
-    let (emulator, rest) = rest().await;
+    let (emulator, rest) = unlimited().await;
     let gateway = rest.get("/gateway/bot").await.body;
     assert_eq!(gateway["url"], emulator.gateway_url());
     for path in ["/gateway", "/users/@me", "/users/@me/guilds", "/oauth2/applications/@me", "/applications/@me"] {
