@@ -16,6 +16,34 @@
 //!
 //! Inside stands one pure machine, which is given the time and returns what to send; outside, a thin shell of
 //! sockets. Every limit is a field of [`Config`], and everything that can go wrong is a [`Fault`].
+//!
+//! # Without sockets
+//! A simulation on virtual time drives the [`Machine`] itself: a request and the time go in, an answer comes out, and
+//! what the gateway has to tell waits in [`Machine::sent`]. The same inputs give the same outputs, ids included.
+//!
+//! ```
+//! use discord_emulator::{Answer, Config, Machine, PARLOR_DEV, RestFault, RestTrouble, Timestamp, Work};
+//! use std::time::Duration;
+//!
+//! # fn main() -> Result<(), http::Error> {
+//! let mut now = Timestamp::from_unix_millis(1_800_000_000_000);
+//! let mut discord = Machine::new(Config::default(), now);
+//! // The first request is carried out, and its answer never comes.
+//! discord.inject(RestFault::once(RestTrouble::Cut { work: Work::Done }), now);
+//! let request = http::Request::post(format!("/api/v10/guilds/{PARLOR_DEV}/channels"))
+//!     .header("authorization", "Bot any-token")
+//!     .header("user-agent", "DiscordBot (https://parlor.example, 1)")
+//!     .body(br#"{"name": "room", "type": 2}"#.to_vec())?;
+//! assert!(matches!(discord.rest(&request, now), Answer::HangUp));
+//! now = now + Duration::from_secs(1);
+//! let again = discord.rest(&request, now).response().expect("no fault is left");
+//! assert_eq!(again.status(), 201);
+//! assert_eq!(discord.world().channels_named("room").count(), 2);
+//! // What clients did wrong is counted: refusals that lead to a ban, and requests that did not wait.
+//! assert!(discord.stats().invalid.is_empty() && discord.stats().too_early.is_empty());
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should panic"))]
 

@@ -268,11 +268,18 @@ fn read_fault(body: &[u8]) -> Result<Injection, ControlError> {
     let sent: Value = serde_json::from_slice(body).map_err(bad)?;
     let injection = Injection::deserialize(&sent).map_err(bad)?;
     let known = serde_json::to_value(&injection).map_err(bad)?;
-    let stray = sent.as_object().and_then(|sent| sent.keys().find(|key| known.get(key.as_str()).is_none()).cloned());
-    match stray {
+    match stray(&sent, &known) {
         Some(key) => Err(ControlError::BadFault(format!("it has no field {key:?}"))),
         None => Ok(injection),
     }
+}
+
+/// A field that was sent and not understood, at whatever depth.
+fn stray(sent: &Value, known: &Value) -> Option<String> {
+    sent.as_object()?.iter().find_map(|(key, value)| match known.get(key.as_str()) {
+        Some(known) => stray(value, known),
+        None => Some(key.clone()),
+    })
 }
 
 /// An argument from the query, a JSON body, a form body or a body that is the bare value.

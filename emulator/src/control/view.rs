@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::world::{Availability, ChannelKind, UserId, World};
 
 /// The lines that a person can type, each with what it does.
-const LINES: [(&str, &str); 21] = [
+const LINES: [(&str, &str); 24] = [
     ("curl {a}/control/world", "guilds, channels, people and who is where"),
     ("curl -d Lobby {a}/control/users/ann/join", "ann joins (a name or an id; she is created if need be)"),
     ("curl -d Games {a}/control/users/ann/move", "ann moves"),
@@ -42,6 +42,18 @@ const LINES: [(&str, &str); 21] = [
     (
         "curl -d '{\"fault\":\"next_rest\",\"times\":3,\"answer\":{\"status\":502}}' {a}/control/faults",
         "the next REST answers",
+    ),
+    (
+        "curl -d '{\"fault\":\"rest\",\"times\":1,\"trouble\":{\"kind\":\"rate_limit\",\"limit\":\"global\",\"retry_after_millis\":2000}}' {a}/control/faults",
+        "a 429; limit: bucket, global, shared, hidden, channel_writes, guild_writes; kind cloudflare_ban is Cloudflare's",
+    ),
+    (
+        "curl -d '{\"fault\":\"rest\",\"every\":3,\"lasting_millis\":60000,\"trouble\":{\"kind\":\"cut\",\"work\":\"done\"}}' {a}/control/faults",
+        "for a minute every third request is carried out and gets no answer; work: done, skipped",
+    ),
+    (
+        "curl -d '{\"fault\":\"rest\",\"times\":1,\"route\":\"POST /guilds/{guild.id}/channels\",\"trouble\":{\"kind\":\"slow\",\"millis\":5000}}' {a}/control/faults",
+        "a late answer; also server_error with status and body (empty, json, html), unauthorized",
     ),
     (
         "curl -d '{\"fault\":\"refuse_connections\"}' {a}/control/faults",

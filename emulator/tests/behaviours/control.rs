@@ -101,6 +101,7 @@ async fn refusals_say_what_to_do_next() {
         ("/guilds/Nowhere/down", "", 404, "Parlor Dev"),
         ("/faults", r#"{"fault":"clos"}"#, 400, "close"),
         ("/faults", r#"{"fault":"close","code":4000,"wen":1}"#, 400, "wen"),
+        ("/faults", r#"{"fault":"rest","trouble":{"kind":"slow","millis":5,"wen":1}}"#, 400, "wen"),
         ("/nonsense", "", 404, "/control"),
         ("/bots/5/guilds/5", "", 404, "token"),
     ] {

@@ -200,6 +200,24 @@ async fn messages_are_written_and_listed() {
 }
 
 #[tokio::test]
+async fn a_nonce_makes_a_message_come_once() {
+    let (emulator, rest) = unlimited().await;
+    let path = format!("/channels/{LOBBY}/messages");
+    let post = async |nonce: Value, once: bool| {
+        rest.post(&path, json!({"content": "x", "nonce": nonce, "enforce_nonce": once})).await
+    };
+    let first = post(json!("request-1"), true).await.body;
+    assert_eq!(first["nonce"], "request-1");
+    assert_eq!(post(json!("request-1"), true).await.body, first);
+    assert_ne!(post(json!("request-1"), false).await.body["id"], first["id"], "only where it is enforced");
+    assert_ne!(post(json!(7), true).await.body["id"], first["id"]);
+    let long = post(json!("x".repeat(26)), true).await;
+    assert_eq!(field_error(&long, "nonce"), "BASE_TYPE_MAX_LENGTH");
+    emulator.advance(std::time::Duration::from_secs(301));
+    assert_ne!(post(json!("request-1"), true).await.body["id"], first["id"], "it is forgotten after some minutes");
+}
+
+#[tokio::test]
 async fn a_voice_status_is_set_and_told() {
     let (emulator, rest) = unlimited().await;
     let (mut socket, _) = Socket::log_in(&emulator, TOKEN, INTENTS).await;
