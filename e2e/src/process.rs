@@ -93,13 +93,26 @@ impl Process {
 
     /// Gives the program a command and returns its answer. Events before it stay readable.
     pub async fn ask(&mut self, command: Value) -> Value {
-        let verb = command["do"].clone();
+        let line = self.tell(&command).await;
+        assert!(line.get("failed").is_none(), "{}: {line}", self.name);
+        line
+    }
+
+    /// Gives the program a command that must fail, and returns what it says about that.
+    pub async fn fails(&mut self, command: Value) -> Value {
+        let line = self.tell(&command).await;
+        assert!(line.get("failed").is_some(), "{}: {line}", self.name);
+        line
+    }
+
+    /// Gives the program a command and returns its answer, whether it was carried out or failed.
+    pub async fn tell(&mut self, command: &Value) -> Value {
+        let verb = &command["do"];
         let stdin = self.stdin.as_mut().expect("its input is open");
         stdin.write_all(format!("{command}\n").as_bytes()).await.expect("the program reads");
         loop {
             let line = self.read().await.unwrap_or_else(|| panic!("{} ended early", self.name));
-            assert!(line.get("failed").is_none(), "{}: {line}", self.name);
-            if line["done"] == verb {
+            if line["done"] == *verb || line["failed"] == *verb {
                 return line;
             }
             self.passed.push_back(line);

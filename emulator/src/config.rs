@@ -126,7 +126,8 @@ pub struct RestLimits {
     pub ban: Duration,
     /// Whether a ban's answer has a Retry-After header.
     pub ban_tells_retry_after: bool,
-    /// Whether requests without `User-Agent: DiscordBot (url, version)` are refused, as Discord does.
+    /// Whether requests without `User-Agent: DiscordBot (url, version)` are refused, as Discord does. Those with a
+    /// webhook's token never are.
     pub require_user_agent: bool,
 }
 

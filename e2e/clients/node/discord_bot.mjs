@@ -7,25 +7,116 @@
 
 import { createInterface } from "node:readline";
 
-import { ChannelType, Client, Events, GatewayIntentBits, GatewayOpcodes } from "discord.js";
+import { AuditLogEvent, ChannelType, Client, Events, GatewayIntentBits, GatewayOpcodes, WebhookClient } from "discord.js";
 
 const client = new Client({
-  intents: [GatewayIntentBits.Guilds, GatewayIntentBits.GuildVoiceStates, GatewayIntentBits.GuildMessages],
+  intents: [
+    GatewayIntentBits.Guilds,
+    GatewayIntentBits.GuildVoiceStates,
+    GatewayIntentBits.GuildMessages,
+    GatewayIntentBits.GuildInvites,
+    GatewayIntentBits.GuildWebhooks,
+    GatewayIntentBits.GuildModeration,
+  ],
   // The library appends /v10, and asks /gateway/bot for the gateway's address.
   rest: { api: process.env.DISCORD_API },
 });
 
 const KINDS = { voice: ChannelType.GuildVoice, stage: ChannelType.GuildStageVoice };
+const CATEGORY = ChannelType.GuildCategory;
 
 const commands = {
-  async create_channel({ guild, name, kind = "voice" }) {
-    const channel = await served(guild).channels.create({ name, type: KINDS[kind] });
+  async create_channel({ guild, name, kind = "voice", category, limit, bitrate, overwrites, reason }) {
+    const channel = await served(guild).channels.create({
+      name,
+      type: kind === "category" ? CATEGORY : KINDS[kind],
+      parent: category,
+      userLimit: limit,
+      bitrate,
+      permissionOverwrites: overwrites,
+      reason,
+    });
     return { channel: channel.id };
+  },
+
+  async edit_channel({ channel, name, limit, category, reason }) {
+    const edited = await (await found(channel)).edit({ name, userLimit: limit, parent: category, reason });
+    return { channel: edited.id, name: edited.name, limit: edited.userLimit };
+  },
+
+  async overwrite({ channel, user, permissions, reason }) {
+    await (await found(channel)).permissionOverwrites.edit(user, permissions, { reason, type: 1 });
+    return { channel };
+  },
+
+  async clear_overwrite({ channel, user, reason }) {
+    await (await found(channel)).permissionOverwrites.delete(user, reason);
+    return { channel };
+  },
+
+  // What the library computes that the bot may do there, from the channel as Discord shows it now.
+  async permissions({ channel }) {
+    const place = await client.channels.fetch(channel, { force: true });
+    return { permissions: place.permissionsFor(place.guild.members.me).bitfield.toString() };
+  },
+
+  // The library has no method for it, so its REST client is asked directly.
+  async status({ channel, text, reason }) {
+    await client.rest.put(`/channels/${channel}/voice-status`, { body: { status: text }, reason });
+    return { channel };
+  },
+
+  async invite({ channel, max_age = 0, max_uses = 0, reason }) {
+    const invite = await (await found(channel)).createInvite({ maxAge: max_age, maxUses: max_uses, unique: true, reason });
+    return { invite: invite.code, url: invite.url, expires: invite.expiresTimestamp ?? 0 };
+  },
+
+  async find_invite({ invite }) {
+    const { channelId, inviterId } = await client.fetchInvite(invite);
+    return { channel: channelId, user: inviterId };
+  },
+
+  async delete_invite({ invite, reason }) {
+    await (await client.fetchInvite(invite)).delete(reason);
+    return { invite };
+  },
+
+  async webhook({ channel, name, reason }) {
+    const webhook = await (await found(channel)).createWebhook({ name, reason });
+    return { webhook: webhook.id, token: webhook.token };
+  },
+
+  async webhooks({ guild }) {
+    const webhooks = await served(guild).fetchWebhooks();
+    return { webhooks: [...webhooks.values()].map(({ id, name, channelId }) => ({ webhook: id, name, channel: channelId })) };
+  },
+
+  // As somebody who has nothing but the address.
+  async execute_webhook({ webhook, token, text, name }) {
+    const stranger = new WebhookClient({ id: webhook, token }, { rest: { api: process.env.DISCORD_API } });
+    const message = await stranger.send({ content: text, username: name });
+    return { message: message.id, channel: message.channel_id, author: message.author.username };
+  },
+
+  async delete_webhook({ webhook, reason }) {
+    await (await client.fetchWebhook(webhook)).delete(reason);
+    return { webhook };
+  },
+
+  async moderate({ guild, user, mute, deaf, channel, reason }) {
+    const member = await served(guild).members.fetch(user);
+    await member.edit({ mute, deaf, channel, reason });
+    return { user };
+  },
+
+  async audit_log({ guild, kind, limit = 1 }) {
+    const log = await served(guild).fetchAuditLogs({ type: AuditLogEvent[kind], limit });
+    return { entries: [...log.entries.values()].map(note) };
   },
 
   async delete_channel({ channel }) {
     // Asks Discord where the channel is not in the cache, so that what is wrong is said by Discord.
-    await (await client.channels.fetch(channel)).delete();
+    await (await found(channel)).delete();
     return { channel };
   },
 
@@ -48,7 +139,7 @@ const commands = {
   },
 
   async send_message({ channel, text }) {
-    const message = await (await client.channels.fetch(channel)).send(text);
+    const message = await (await found(channel)).send(text);
     return { message: message.id };
   },
 };
@@ -63,6 +154,19 @@ client.on(Events.VoiceStateUpdate, (before, after) =>
     from: before.channelId ?? "",
     to: after.channelId ?? "",
   }),
+);
+
+client.on(Events.InviteCreate, ({ guild, channelId, code }) =>
+  print({ event: "inviteCreate", guild: guild.id, channel: channelId, invite: code }),
+);
+client.on(Events.InviteDelete, ({ guild, channelId, code }) =>
+  print({ event: "inviteDelete", guild: guild.id, channel: channelId, invite: code }),
+);
+client.on(Events.WebhooksUpdate, (channel) =>
+  print({ event: "webhooksUpdate", guild: channel.guild.id, channel: channel.id }),
+);
+client.on(Events.GuildAuditLogEntryCreate, (entry, guild) =>
+  print({ event: "auditLogEntryCreate", guild: guild.id, ...note(entry) }),
 );
 
 client.once(Events.ClientReady, async () => {
@@ -97,6 +201,15 @@ function served(guild) {
     throw new Error(`the bot is not in guild ${guild}`);
   }
   return found;
+}
+
+function found(channel) {
+  return client.channels.fetch(channel);
+}
+
+function note({ action, executorId, targetId, reason, changes }) {
+  const keys = changes.map(({ key }) => key).sort();
+  return { kind: AuditLogEvent[action], user: executorId, target: targetId ?? "", reason: reason ?? "", keys };
 }
 
 // Opcode 4, through the shard that has the guild; no channel means to leave voice.

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 
+import aiohttp
 import discord
 import yarl
 
@@ -25,6 +26,7 @@ class Bot(discord.Client):
     def __init__(self):
         intents = discord.Intents.none()
         intents.guilds = intents.voice_states = intents.guild_messages = True
+        intents.invites = intents.webhooks = intents.moderation = True
         super().__init__(intents=intents)
         self.commands = None
 
@@ -56,11 +58,65 @@ class Bot(discord.Client):
             status = getattr(error, "status", 0)
             return {"failed": name, "status": status, "code": getattr(error, "code", 0), "message": str(error)}
 
-    async def do_create_channel(self, guild, name, kind="voice"):
+    async def do_create_channel(self, guild, name, kind="voice", category=None, reason=None, **settings):
         guild = self.served(guild)
-        create = guild.create_stage_channel if kind == "stage" else guild.create_voice_channel
-        channel = await create(name)
+        if kind == "category":
+            channel = await guild.create_category(name, reason=reason)
+        else:
+            create = guild.create_stage_channel if kind == "stage" else guild.create_voice_channel
+            if "limit" in settings:
+                settings["user_limit"] = settings.pop("limit")
+            above = await self.found(category) if category else None
+            channel = await create(name, category=above, reason=reason, **settings)
         return {"channel": str(channel.id)}
+
+    async def do_permissions(self, channel):
+        place = await self.fetch_channel(int(channel))
+        return {"permissions": str(place.permissions_for(place.guild.me).value)}
+
+    async def do_status(self, channel, text, reason=None):
+        await (await self.found(channel)).edit(status=text, reason=reason)
+        return {"channel": channel}
+
+    async def do_overwrite(self, channel, user, permissions, reason=None):
+        place = await self.found(channel)
+        member = await place.guild.fetch_member(int(user))
+        await place.set_permissions(member, overwrite=discord.PermissionOverwrite(**permissions), reason=reason)
+        return {"channel": channel}
+
+    async def do_invite(self, channel, max_age=0, max_uses=0, reason=None):
+        place = await self.found(channel)
+        invite = await place.create_invite(max_age=max_age, max_uses=max_uses, unique=True, reason=reason)
+        return {"invite": invite.code}
+
+    async def do_delete_invite(self, invite, reason=None):
+        await (await self.fetch_invite(invite)).delete(reason=reason)
+        return {"invite": invite}
+
+    async def do_webhook(self, channel, name, reason=None):
+        webhook = await (await self.found(channel)).create_webhook(name=name, reason=reason)
+        return {"webhook": str(webhook.id), "token": webhook.token}
+
+    async def do_execute_webhook(self, webhook, token, text, name):
+        # As somebody who has nothing but the address.
+        async with aiohttp.ClientSession() as session:
+            stranger = discord.Webhook.partial(int(webhook), token, session=session)
+            message = await stranger.send(text, username=name, wait=True)
+        return {"message": str(message.id), "channel": str(message.channel.id), "author": message.author.name}
+
+    async def do_moderate(self, guild, user, reason=None, **edit):
+        member = await self.served(guild).fetch_member(int(user))
+        if "channel" in edit:
+            channel = edit.pop("channel")
+            edit["voice_channel"] = await self.found(channel) if channel else None
+        if "deaf" in edit:
+            edit["deafen"] = edit.pop("deaf")
+        await member.edit(reason=reason, **edit)
+        return {"user": user}
+
+    async def do_audit_log(self, guild, limit=1):
+        entries = [note(entry) async for entry in self.served(guild).audit_logs(limit=limit)]
+        return {"entries": entries}
 
     async def do_delete_channel(self, channel):
         await (await self.found(channel)).delete()
@@ -117,6 +173,11 @@ class Bot(discord.Client):
                 "to": str(after.channel.id) if after.channel else "",
             }
         )
+
+
+def note(entry):
+    target = getattr(entry.target, "id", "")
+    return {"kind": entry.action.name, "user": str(entry.user_id), "target": str(target), "reason": entry.reason or ""}
 
 
 def shown(channel):

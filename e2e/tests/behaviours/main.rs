@@ -8,6 +8,7 @@ mod a_proxy_works_as_the_page_says;
 mod a_python_program_goes_on_where_it_was;
 mod a_real_bot_works_as_the_page_says;
 mod arrows_point_where_they_may;
+mod bots_manage_rooms_as_at_discord;
 mod callers_find_the_contract_over_tls;
 mod discord_faults_converge;
 mod every_language_sees_the_same_events;

@@ -126,10 +126,13 @@ impl Rest {
             *around.stats.invalid.entry(cause(&ban).to_owned()).or_default() += 1;
             return Answer::Reply(answer::limited(&ban, None));
         }
-        if self.limits.config().require_user_agent && !has_bot_user_agent(request.headers) {
+        let route = Route::parse(request.method, request.path);
+        // Programs of every sort write through webhooks, with whatever they call themselves.
+        let by_token = route.as_ref().is_ok_and(|route| route.call.has_webhook_token());
+        if self.limits.config().require_user_agent && !by_token && !has_bot_user_agent(request.headers) {
             return Answer::Reply(self.refused(ApiError::BadUserAgent, None, None, around, now));
         }
-        let route = match Route::parse(request.method, request.path) {
+        let route = match route {
             Ok(route) => route,
             Err(error) => return Answer::Reply(self.refused(error, None, None, around, now)),
         };

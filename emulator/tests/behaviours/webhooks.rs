@@ -17,9 +17,9 @@ fn webhooks() -> String {
     format!("/channels/{LOBBY}/webhooks")
 }
 
-/// Asks without any token of a bot.
+/// Asks without any token of a bot, and without the name of one.
 async fn anybody(emulator: &Emulator, method: Method, path: &str, body: Value) -> Reply {
-    let http = reqwest::Client::builder().user_agent("DiscordBot (x, 1)").no_proxy().build().unwrap();
+    let http = reqwest::Client::builder().user_agent("curl/8").no_proxy().build().unwrap();
     let request = http.request(method, format!("{}{path}", emulator.rest_url()));
     let request = if body.is_null() { request } else { request.json(&body) };
     Reply::read(request.send().await.unwrap()).await
