@@ -23,13 +23,13 @@ pub use intents::Intents;
 
 pub(crate) use close::CloseReason;
 use identify::IdentifyBudget;
-use payload::{ClientPayload, PayloadError, RequestGuildMembers};
+use payload::{ClientPayload, PayloadError, RequestChannelInfo, RequestGuildMembers};
 use session::{Fate, Link, Session};
 
 use crate::config::GatewayLimits;
 use crate::faults::{Delivery, Fault, StandingFaults};
 use crate::stats::Stats;
-use crate::world::{Dispatch, EventKind, GuildId, Timestamp, UserId, World, wire};
+use crate::world::{Channel, Dispatch, EventKind, Timestamp, UserId, World, wire};
 
 /// A gateway websocket.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -173,8 +173,8 @@ impl Gateway {
             (ClientPayload::RequestGuildMembers(request), Stage::Attached(session)) => {
                 self.send_members(&session, &request, around, now);
             }
-            (ClientPayload::RequestChannelInfo(guild), Stage::Attached(session)) => {
-                self.send_channel_info(&session, guild, around, now);
+            (ClientPayload::RequestChannelInfo(request), Stage::Attached(session)) => {
+                self.send_channel_info(&session, &request, around, now);
             }
             (ClientPayload::Ignored, Stage::Attached(_)) => {}
             (
@@ -346,14 +346,27 @@ impl Gateway {
         self.tell(session, EventKind::GuildMembersChunk, &body, around, now);
     }
 
-    fn send_channel_info(&mut self, session: &str, guild: GuildId, around: &mut Surroundings<'_>, now: Timestamp) {
-        let Some(guild) = around.world.guild(guild) else { return };
-        let channels: Vec<Value> = guild
-            .channels
-            .values()
-            .filter_map(|channel| Some((channel.id, channel.kind.voice()?)))
-            .map(|(id, voice)| json!({"id": id, "status": voice.status, "voice_start_time": null}))
-            .collect();
+    fn send_channel_info(
+        &mut self,
+        session: &str,
+        request: &RequestChannelInfo,
+        around: &mut Surroundings<'_>,
+        now: Timestamp,
+    ) {
+        let Some(guild) = around.world.guild(request.guild_id) else { return };
+        let wanted = |field: &str| request.fields.iter().any(|asked| asked == field);
+        let shown = |channel: &Channel| {
+            let voice = channel.kind.voice()?;
+            let mut info = json!({"id": channel.id});
+            if wanted("status") {
+                info["status"] = json!(voice.status);
+            }
+            if wanted("voice_start_time") {
+                info["voice_start_time"] = json!(guild.voice_since.get(&channel.id).map(|since| since.unix_seconds()));
+            }
+            Some(info)
+        };
+        let channels: Vec<Value> = guild.channels.values().filter_map(shown).collect();
         let body = json!({"guild_id": guild.id, "channels": channels});
         self.tell(session, EventKind::ChannelInfo, &body, around, now);
     }

@@ -19,7 +19,7 @@ pub(crate) enum ClientPayload {
     /// Op 8.
     RequestGuildMembers(RequestGuildMembers),
     /// Op 43.
-    RequestChannelInfo(GuildId),
+    RequestChannelInfo(RequestChannelInfo),
     /// Op 3 (presence), 5 (voice ping) and 31 (soundboard): legal, and nothing here answers them.
     Ignored,
 }
@@ -55,6 +55,14 @@ pub(crate) struct RequestGuildMembers {
     pub nonce: Option<String>,
 }
 
+/// Op 43.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RequestChannelInfo {
+    pub guild_id: GuildId,
+    /// Of `status` and `voice_start_time`, what is asked for.
+    pub fields: Vec<String>,
+}
+
 /// Why a client's payload was not understood.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum PayloadError {
@@ -84,10 +92,6 @@ impl ClientPayload {
             #[serde(default)]
             self_deaf: bool,
         }
-        #[derive(Deserialize)]
-        struct RequestChannelInfo {
-            guild_id: GuildId,
-        }
         fn fields<T: for<'de> Deserialize<'de>>(d: Value) -> Result<T, PayloadError> {
             serde_json::from_value(d).map_err(|_| PayloadError::Decode)
         }
@@ -103,7 +107,7 @@ impl ClientPayload {
             }
             6 => Self::Resume(fields(d)?),
             8 => Self::RequestGuildMembers(fields(d)?),
-            43 => Self::RequestChannelInfo(fields::<RequestChannelInfo>(d)?.guild_id),
+            43 => Self::RequestChannelInfo(fields(d)?),
             _ => return Err(PayloadError::Opcode),
         })
     }

@@ -82,6 +82,8 @@ event_kinds! {
     ChannelDelete = "CHANNEL_DELETE" needs Intents::GUILDS;
     /// A voice channel's status line changed.
     VoiceChannelStatusUpdate = "VOICE_CHANNEL_STATUS_UPDATE" needs Intents::GUILDS;
+    /// Somebody came into an empty voice channel, or the last one left it.
+    VoiceChannelStartTimeUpdate = "VOICE_CHANNEL_START_TIME_UPDATE" needs Intents::GUILDS;
     /// A member joined the guild.
     GuildMemberAdd = "GUILD_MEMBER_ADD" needs Intents::GUILD_MEMBERS;
     /// A member's nickname, roles or moderation flags changed.

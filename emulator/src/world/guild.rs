@@ -35,6 +35,8 @@ pub struct Guild {
     pub members: BTreeMap<UserId, Member>,
     /// Who is in which voice channel.
     pub voice_states: BTreeMap<UserId, VoiceState>,
+    /// Since when somebody has been in a voice channel; empty channels are not here.
+    pub voice_since: BTreeMap<ChannelId, Timestamp>,
 }
 
 /// Whether a guild can be reached.

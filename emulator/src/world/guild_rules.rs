@@ -55,6 +55,7 @@ impl World {
             channels: BTreeMap::new(),
             members: BTreeMap::new(),
             voice_states: BTreeMap::new(),
+            voice_since: BTreeMap::new(),
         };
         self.guilds.insert(id, guild);
         self.add_member(id, OWNER, BTreeSet::new());

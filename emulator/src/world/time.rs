@@ -19,6 +19,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whole seconds since 1970-01-01T00:00:00Z.
+    pub const fn unix_seconds(self) -> u64 {
+        self.0 / 1_000
+    }
+
     /// The time that passed since `earlier`; zero when `earlier` lies ahead.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -1,5 +1,7 @@
 //! How people and bots join, move about and leave voice.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::channel::ChannelKind;
@@ -7,6 +9,7 @@ use super::event::EventKind;
 use super::guild::{Availability, fnv1a};
 use super::id::{ChannelId, GuildId, UserId};
 use super::permissions::Permissions;
+use super::time::Timestamp;
 use super::voice::{Holder, Switches, VoiceCredentials, VoiceError, VoiceState};
 use super::{World, wire};
 
@@ -207,6 +210,28 @@ impl World {
     pub(super) fn tell_voice_state(&mut self, guild: GuildId, user: UserId) {
         if let Some(body) = self.voice_state_body(guild, user) {
             self.tell_guild(guild, EventKind::VoiceStateUpdate, &body);
+            self.settle_start_times(guild);
+        }
+    }
+
+    /// Notes which channels have somebody in them since now, or nobody any more, and tells it.
+    fn settle_start_times(&mut self, guild: GuildId) {
+        let now = self.now;
+        let Some(home) = self.guilds.get_mut(&guild) else { return };
+        let occupied: BTreeSet<ChannelId> = home.voice_states.values().map(|state| state.channel_id).collect();
+        let ended = home.voice_since.keys().copied().filter(|channel| !occupied.contains(channel));
+        let began = occupied.iter().copied().filter(|channel| !home.voice_since.contains_key(channel));
+        let changes: Vec<(ChannelId, Option<Timestamp>)> =
+            ended.map(|channel| (channel, None)).chain(began.map(|channel| (channel, Some(now)))).collect();
+        for (channel, since) in changes {
+            let Some(home) = self.guilds.get_mut(&guild) else { return };
+            match since {
+                Some(since) => home.voice_since.insert(channel, since),
+                None => home.voice_since.remove(&channel),
+            };
+            let start = since.map(Timestamp::unix_seconds);
+            let body = json!({"id": channel, "guild_id": guild, "voice_start_time": start});
+            self.tell_guild(guild, EventKind::VoiceChannelStartTimeUpdate, &body);
         }
     }
 
@@ -217,6 +242,7 @@ impl World {
         let Some(mut body) = self.render_voice_state(guild, user, &state) else { return };
         body["channel_id"] = Value::Null;
         self.tell_guild(guild, EventKind::VoiceStateUpdate, &body);
+        self.settle_start_times(guild);
     }
 
     fn tell_voice_server(&mut self, guild: GuildId, user: UserId) {

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// GUILDS and GUILD_VOICE_STATES.
 pub(crate) const INTENTS: u64 = 129;
 pub(crate) const TOKEN: &str = "a-bot";
+pub(crate) const START_TIME: &str = "VOICE_CHANNEL_START_TIME_UPDATE";
 
 /// A gateway connection.
 pub(crate) struct Socket {
@@ -135,11 +136,21 @@ impl Socket {
         }
     }
 
-    /// The body of the next payload, which must be a dispatch of this type.
+    /// The body of the next payload, which must be a dispatch of this type. What Discord tells beside every coming and
+    /// going, since when a channel is occupied, is passed over unless it is asked for.
     pub(crate) async fn dispatch(&mut self, kind: &str) -> Value {
-        let mut payload = self.payload().await;
+        let mut payload = self.payload_but(kind).await;
         assert_eq!(payload["t"], kind, "{payload}");
         payload["d"].take()
+    }
+
+    async fn payload_but(&mut self, kind: &str) -> Value {
+        loop {
+            let payload = self.payload().await;
+            if payload["t"] != START_TIME || kind == START_TIME {
+                return payload;
+            }
+        }
     }
 
     /// The code of the close frame, which must come next.
@@ -153,7 +164,7 @@ impl Socket {
     /// Sends a heartbeat and takes its acknowledgement: everything sent before it has been handled then.
     pub(crate) async fn heartbeat(&mut self) {
         self.send(&json!({"op": 1, "d": self.seq})).await;
-        assert_eq!(self.payload().await["op"], 11);
+        assert_eq!(self.payload_but("").await["op"], 11);
     }
 
     /// Closes with a code and waits until the emulator knows.

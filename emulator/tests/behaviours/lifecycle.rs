@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use discord_emulator::{Config, Emulator, LOBBY};
 use tokio::net::TcpListener;
 
-use crate::bot::{Event, INTENTS, Socket, TOKEN};
+use crate::bot::{Event, INTENTS, START_TIME, Socket, TOKEN};
 
 #[tokio::test]
 async fn stopping_breaks_connections_off_and_frees_the_port() {
@@ -33,6 +33,7 @@ async fn the_last_handle_keeps_it_alive() {
     drop(emulator);
     let ann = ann.joins(LOBBY);
     socket.dispatch("VOICE_STATE_UPDATE").await;
+    socket.dispatch(START_TIME).await;
     drop(ann);
     assert!(matches!(socket.event().await, Event::Dropped));
 }

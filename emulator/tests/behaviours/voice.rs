@@ -9,7 +9,7 @@ use discord_emulator::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bot::{INTENTS, Rest, Socket, TOKEN};
+use crate::bot::{INTENTS, Rest, START_TIME, Socket, TOKEN};
 
 async fn bot() -> (Emulator, Socket) {
     let emulator = Emulator::start(Config::default()).await.unwrap();
@@ -198,4 +198,42 @@ async fn a_voice_server_can_be_taken_away_and_given_anew() {
         emulator.world(|world| world.reallocate_voice_server(PARLOR_DEV, bot, endpoint)).unwrap();
         assert_eq!(socket.dispatch("VOICE_SERVER_UPDATE").await["endpoint"], json!(endpoint));
     }
+}
+
+#[tokio::test]
+async fn a_channel_s_session_begins_with_the_first_and_ends_with_the_last() {
+    let (emulator, mut socket) = bot().await;
+    let start = async |socket: &mut Socket| {
+        let told = socket.dispatch(START_TIME).await;
+        (told["id"].clone(), told["voice_start_time"].as_u64())
+    };
+    emulator.user("ann").joins(LOBBY);
+    socket.dispatch("VOICE_STATE_UPDATE").await;
+    let (channel, since) = start(&mut socket).await;
+    assert_eq!(channel, json!(LOBBY));
+    let since = since.expect("a time in seconds");
+    emulator.advance(Duration::from_secs(10));
+    emulator.user("bob").joins(LOBBY);
+    emulator.user("ann").moves(GAMES);
+    socket.dispatch("VOICE_STATE_UPDATE").await;
+    socket.dispatch("VOICE_STATE_UPDATE").await;
+    let (channel, games) = start(&mut socket).await;
+    assert_eq!(channel, json!(GAMES), "bob is still in the lobby");
+    assert!(games.unwrap() >= since + 10);
+
+    emulator.world(|world| world.set_voice_status(LOBBY, Some("chess")));
+    socket.dispatch("VOICE_CHANNEL_STATUS_UPDATE").await;
+    let mut asked = async |fields: Value| {
+        socket.send(&json!({"op": 43, "d": {"guild_id": PARLOR_DEV, "fields": fields}})).await;
+        let info = socket.dispatch("CHANNEL_INFO").await;
+        let channels = info["channels"].as_array().unwrap();
+        channels.iter().find(|channel| channel["id"] == json!(LOBBY)).unwrap().clone()
+    };
+    let both = asked(json!(["status", "voice_start_time"])).await;
+    assert_eq!(both, json!({"id": LOBBY, "status": "chess", "voice_start_time": since}));
+    assert_eq!(asked(json!(["status"])).await, json!({"id": LOBBY, "status": "chess"}));
+    emulator.world(|world| world.delete_channel(GAMES)).unwrap();
+    socket.dispatch("VOICE_STATE_UPDATE").await;
+    assert_eq!(start(&mut socket).await, (json!(GAMES), None));
+    socket.dispatch("CHANNEL_DELETE").await;
 }
