@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use discord_emulator::{Availability, ChannelKind, Config, Connection, Machine, Sent, Timestamp, World};
+use discord_emulator::{Availability, ChannelId, ChannelKind, Config, Connection, Machine, Sent, Timestamp, World};
 use http::{Response, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -283,6 +283,18 @@ fn is_sound(world: &World) {
             assert!(room.is_room(), "somebody in a channel without voice");
             assert!(guild.members.contains_key(user), "somebody in voice who is no member");
         }
+        let mut webhooks: BTreeMap<ChannelId, usize> = BTreeMap::new();
+        for webhook in world.webhooks(guild.id) {
+            assert!(guild.channels.contains_key(&webhook.channel_id), "a webhook of a channel that is gone");
+            *webhooks.entry(webhook.channel_id).or_default() += 1;
+        }
+        assert!(webhooks.values().all(|count| *count <= 15), "more than 15 webhooks in a channel");
+        for invite in world.invites(guild.id) {
+            assert!(guild.channels.contains_key(&invite.channel_id), "an invite to a channel that is gone");
+            assert!(invite.terms.max_uses == 0 || invite.uses < invite.terms.max_uses, "an invite that is used up");
+        }
+        let occupied: BTreeSet<ChannelId> = guild.voice_states.values().map(|state| state.channel_id).collect();
+        assert!(guild.voice_since.keys().eq(&occupied), "an empty channel with a start, or one without");
         assert!(matches!(guild.availability, Availability::Available | Availability::Unavailable));
         for member in guild.members.keys() {
             assert!(world.known_user(*member).is_some(), "a member whom nobody knows");

@@ -131,7 +131,6 @@ fn managed(world: &World, webhook: &Webhook, caller: &Caller<'_>) -> Value {
         && let Some(fields) = shown.as_object_mut()
     {
         fields.remove("token");
-        fields.remove("url");
     }
     shown
 }

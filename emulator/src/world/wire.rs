@@ -272,7 +272,6 @@ pub(crate) fn webhook_for_anybody(webhook: &Webhook) -> Value {
         "avatar": null,
         "token": webhook.token.reveal(),
         "application_id": webhook.application,
-        "url": format!("https://discord.com/api/webhooks/{}/{}", webhook.id, webhook.token.reveal()),
     })
 }
 
