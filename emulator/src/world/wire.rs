@@ -26,6 +26,7 @@ pub(crate) fn user(user: &User) -> Value {
         "accent_color": null,
         "bot": user.bot,
         "system": false,
+        "flags": 0,
         "public_flags": 0,
         "avatar_decoration_data": null,
         "primary_guild": null,
@@ -38,7 +39,6 @@ pub(crate) fn current_user(of: &User) -> Value {
     body["mfa_enabled"] = json!(true);
     body["verified"] = json!(true);
     body["email"] = Value::Null;
-    body["flags"] = json!(0);
     body["locale"] = json!("en-US");
     body["bio"] = json!("");
     body
@@ -182,7 +182,9 @@ pub(crate) fn message(world: &World, message: &Message) -> Option<Value> {
                 "discriminator": "0000",
                 "avatar": null,
                 "bot": true,
+                "flags": 0,
                 "public_flags": 0,
+                "primary_guild": null,
             });
             body["webhook_id"] = json!(id);
             if let Some(application) = application {
@@ -337,9 +339,12 @@ pub(crate) fn guild(guild: &Guild) -> Value {
         "icon_hash": null,
         "splash": null,
         "discovery_splash": null,
+        "home_header": null,
         "banner": null,
         "description": null,
         "owner_id": guild.owner_id,
+        // Voice regions belong to channels; what is left of the guild's is this word.
+        "region": "deprecated",
         "afk_channel_id": null,
         "afk_timeout": 300,
         "application_id": null,
