@@ -256,6 +256,9 @@ mod tests {
         assert_ne!(world.create_invite(LOBBY, ANN, InviteTerms::default(), true).unwrap(), first);
         let brief = InviteTerms { max_age: Duration::from_secs(60), ..InviteTerms::default() };
         assert_ne!(world.create_invite(LOBBY, ANN, brief, false).unwrap(), first);
+        let eve = world.person("eve");
+        world.accept_invite(eve, &first).unwrap();
+        assert_ne!(world.create_invite(LOBBY, ANN, InviteTerms::default(), false).unwrap(), first, "it was used");
         world.delete_channel(LOBBY).unwrap();
         assert_eq!(world.invites(PARLOR_DEV).count(), 0);
     }

@@ -48,6 +48,7 @@ impl World {
         if current != Some(channel) {
             self.place(guild, user, channel);
             self.tell_voice_state(guild, user);
+            self.settle_start_times(guild);
         }
         Ok(())
     }
@@ -93,6 +94,7 @@ impl World {
             self.place(guild, user, channel);
             self.tell_voice_state(guild, user);
             self.tell_voice_server(guild, user);
+            self.settle_start_times(guild);
         }
         Ok(())
     }
@@ -137,6 +139,7 @@ impl World {
         }
         self.tell_voice_state(guild, bot);
         self.tell_voice_server(guild, bot);
+        self.settle_start_times(guild);
         Ok(())
     }
 
@@ -210,7 +213,6 @@ impl World {
     pub(super) fn tell_voice_state(&mut self, guild: GuildId, user: UserId) {
         if let Some(body) = self.voice_state_body(guild, user) {
             self.tell_guild(guild, EventKind::VoiceStateUpdate, &body);
-            self.settle_start_times(guild);
         }
     }
 

@@ -69,3 +69,16 @@ fn a_history_is_the_same_each_time() {
     assert_eq!(told, 7);
     assert_eq!(history(), (statuses, rooms, frames));
 }
+
+#[test]
+fn a_wait_is_over_at_its_very_millisecond() {
+    let start = Timestamp::from_unix_millis(1_800_000_000_000);
+    let rest = RestLimits { bucket: Some(Limit::new(1, 5)), ..RestLimits::unlimited() };
+    let mut machine = Machine::new(Config { rest, ..Config::default() }, start);
+    let lobby = request("GET", &format!("/channels/{LOBBY}"), &Value::Null);
+    for (millis, answered, impatient) in [(0, 200, 0), (100, 429, 0), (4_999, 429, 1), (5_000, 200, 1)] {
+        let now = start + Duration::from_millis(millis);
+        assert_eq!(status(machine.rest(&lobby, now)), Some(answered), "{millis}");
+        assert_eq!(machine.stats().too_early.values().sum::<u64>(), impatient, "{millis}");
+    }
+}
