@@ -115,8 +115,8 @@ impl Discord {
             | Fault::HoldRest
             | Fault::SwallowDispatches { .. }
             | Fault::DuplicateDispatches { .. }
-            | Fault::NextRest { .. }
-            | Fault::Rest(_) => self.faults.add(injection, now),
+            | Fault::NextRest { .. } => self.faults.add(injection),
+            Fault::Rest(fault) => self.faults.trouble(fault, injection.bot, now),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::world::{Timestamp, UserId};
 
+use rest::StandingTroubles;
 pub use rest::{ErrorBody, RateLimit, RestFault, RestTrouble, Work};
 
 /// Something that goes wrong. In JSON: `{"fault": "close", "code": 4000}`.
@@ -137,16 +138,8 @@ impl From<Fault> for Injection {
 /// Faults that last: those until cleared, and those with deliveries left.
 #[derive(Debug, Default)]
 pub(crate) struct StandingFaults {
-    standing: Vec<Standing>,
-}
-
-/// A fault that lasts.
-#[derive(Debug)]
-struct Standing {
-    injection: Injection,
-    since: Timestamp,
-    /// Requests that fitted, struck or not.
-    fitted: u32,
+    injections: Vec<Injection>,
+    rest: StandingTroubles,
 }
 
 /// What a fault makes of one REST request.
@@ -180,46 +173,52 @@ pub(crate) enum Delivery {
 }
 
 impl StandingFaults {
-    pub(crate) fn add(&mut self, injection: Injection, now: Timestamp) {
-        self.standing.push(Standing { injection, since: now, fitted: 0 });
+    pub(crate) fn add(&mut self, injection: Injection) {
+        self.injections.push(injection);
+    }
+
+    /// Lets REST requests of a bot (none = of all) run into a trouble from now on.
+    pub(crate) fn trouble(&mut self, fault: RestFault, bot: Option<UserId>, now: Timestamp) {
+        self.rest.add(fault, bot, now);
     }
 
     /// Ends every lasting fault.
     pub(crate) fn clear(&mut self) {
-        self.standing.clear();
+        *self = Self::default();
     }
 
     /// What still stands.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Injection> {
-        self.standing.iter().map(|standing| &standing.injection)
+    pub(crate) fn all(&self) -> Vec<Injection> {
+        self.injections.iter().cloned().chain(self.rest.all()).collect()
     }
 
     pub(crate) fn refuses_handshakes(&self) -> bool {
-        self.all().any(|injection| injection.fault == Fault::RefuseConnections)
+        self.injections.iter().any(|injection| injection.fault == Fault::RefuseConnections)
     }
 
     pub(crate) fn refuses_tcp(&self) -> bool {
-        self.all().any(|injection| injection.fault == Fault::RefuseTcp)
+        self.injections.iter().any(|injection| injection.fault == Fault::RefuseTcp)
     }
 
     pub(crate) fn holds_rest(&self) -> bool {
-        self.all().any(|injection| injection.fault == Fault::HoldRest)
+        self.injections.iter().any(|injection| injection.fault == Fault::HoldRest)
     }
 
     /// Whether new gateway connections end after Hello: `Some(None)` = without a close frame.
     pub(crate) fn ends_after_hello(&self) -> Option<Option<u16>> {
-        self.all()
+        self.injections
+            .iter()
             .find_map(|injection| if let Fault::AcceptThenClose { code } = injection.fault { Some(code) } else { None })
     }
 
     pub(crate) fn holds_acks(&self, bot: Option<UserId>) -> bool {
-        self.all().any(|each| each.fault == Fault::HoldHeartbeatAcks && each.strikes(bot))
+        self.injections.iter().any(|each| each.fault == Fault::HoldHeartbeatAcks && each.strikes(bot))
     }
 
     /// Uses up one delivery of the first fault that fits.
     pub(crate) fn delivery(&mut self, of: UserId, event_name: &str) -> Delivery {
         let mut outcome = Delivery::Once;
-        for injection in self.standing.iter_mut().map(|standing| &mut standing.injection) {
+        for injection in &mut self.injections {
             if injection.bot.is_some_and(|bot| bot != of) {
                 continue;
             }
@@ -242,55 +241,40 @@ impl StandingFaults {
         outcome
     }
 
-    /// What becomes of one REST request: the first fault that fits and strikes decides.
+    /// What becomes of one REST request: the first fault that fits and strikes decides, scripted answers before others.
     pub(crate) fn twist(&mut self, bot: Option<UserId>, route: &str, now: Timestamp) -> Option<Twist> {
-        self.standing.retain(
-            |standing| !matches!(&standing.injection.fault, Fault::Rest(fault) if fault.is_over(standing.since, now)),
-        );
-        let twist = self.standing.iter_mut().find_map(|standing| standing.strikes_request(bot, route));
+        self.scripted_answer(bot, route).or_else(|| self.rest.strike(bot, route, now).map(Twist::Trouble))
+    }
+
+    fn scripted_answer(&mut self, bot: Option<UserId>, route: &str) -> Option<Twist> {
+        let mut found = None;
+        for injection in &mut self.injections {
+            if injection.bot.is_some() && injection.bot != bot {
+                continue;
+            }
+            if let Fault::NextRest { times, route: only, answer, carried_out } = &mut injection.fault
+                && *times > 0
+                && only.as_ref().is_none_or(|only| only == route)
+            {
+                *times -= 1;
+                let work = if *carried_out { Work::Done } else { Work::Skipped };
+                found = Some(Twist::Scripted(answer.clone(), work));
+                break;
+            }
+        }
         self.drop_spent();
-        twist
+        found
     }
 
     fn drop_spent(&mut self) {
-        self.standing.retain(|standing| {
+        self.injections.retain(|injection| {
             !matches!(
-                standing.injection.fault,
+                injection.fault,
                 Fault::SwallowDispatches { next: 0, .. }
                     | Fault::DuplicateDispatches { next: 0, .. }
                     | Fault::NextRest { times: 0, .. }
-                    | Fault::Rest(RestFault { times: Some(0), .. })
             )
         });
-    }
-}
-
-impl Standing {
-    fn strikes_request(&mut self, bot: Option<UserId>, route: &str) -> Option<Twist> {
-        if !self.injection.strikes(bot) {
-            return None;
-        }
-        let fits = |only: &Option<String>| only.as_ref().is_none_or(|only| only == route);
-        if let Fault::NextRest { times, route: only, answer, carried_out } = &mut self.injection.fault
-            && *times > 0
-            && fits(only)
-        {
-            *times -= 1;
-            let work = if *carried_out { Work::Done } else { Work::Skipped };
-            return Some(Twist::Scripted(answer.clone(), work));
-        }
-        if let Fault::Rest(fault) = &mut self.injection.fault
-            && fits(&fault.route)
-        {
-            let turn = self.fitted % fault.every;
-            self.fitted = self.fitted.wrapping_add(1);
-            if turn != 0 {
-                return None;
-            }
-            fault.times = fault.times.map(|left| left.saturating_sub(1));
-            return Some(Twist::Trouble(fault.trouble));
-        }
-        None
     }
 }
 

@@ -98,7 +98,7 @@ fn carry_out(discord: &mut Discord, request: &ControlRequest<'_>, steps: &[&str]
         ("GET", ["world"]) => Ok(view::world(discord.world())),
         ("GET", ["stats"]) => Ok(serde_json::to_value(discord.stats()).unwrap_or_default()),
         ("GET", ["audit-log"]) => Ok(view::audit_log(discord.world())),
-        ("GET", ["faults"]) => Ok(json!({"faults": discord.faults().all().collect::<Vec<_>>()})),
+        ("GET", ["faults"]) => Ok(json!({"faults": discord.faults().all()})),
         ("DELETE", ["faults"]) => {
             discord.clear_faults();
             Ok(json!({"faults": []}))

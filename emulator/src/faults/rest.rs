@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Injection;
-use crate::world::Timestamp;
+use crate::world::{Timestamp, UserId};
 
 /// A trouble that REST requests run into, and which of them. In JSON:
 ///
@@ -164,10 +164,59 @@ impl RestFault {
     pub fn every(self, every: u32) -> Self {
         Self { every: NonZeroU32::new(every).unwrap_or(NonZeroU32::MIN), ..self }
     }
+}
+
+/// Rest faults that stand.
+#[derive(Debug, Default)]
+pub(super) struct StandingTroubles(Vec<Standing>);
+
+#[derive(Debug)]
+struct Standing {
+    fault: RestFault,
+    bot: Option<UserId>,
+    since: Timestamp,
+    /// Requests that fitted, struck or not.
+    fitted: u32,
+}
+
+impl StandingTroubles {
+    pub(super) fn add(&mut self, fault: RestFault, bot: Option<UserId>, now: Timestamp) {
+        self.0.push(Standing { fault, bot, since: now, fitted: 0 });
+    }
+
+    /// What still stands, with what is left of it.
+    pub(super) fn all(&self) -> impl Iterator<Item = Injection> {
+        self.0.iter().map(|each| Injection { fault: super::Fault::Rest(each.fault.clone()), bot: each.bot })
+    }
+
+    /// The trouble that a request runs into: that of the first fault that fits and strikes.
+    pub(super) fn strike(&mut self, bot: Option<UserId>, route: &str, now: Timestamp) -> Option<RestTrouble> {
+        self.0.retain(|each| !each.is_over(now));
+        let trouble = self.0.iter_mut().find_map(|each| each.strike(bot, route));
+        self.0.retain(|each| !each.is_over(now));
+        trouble
+    }
+}
+
+impl Standing {
+    fn strike(&mut self, bot: Option<UserId>, route: &str) -> Option<RestTrouble> {
+        let fits =
+            (self.bot.is_none() || self.bot == bot) && self.fault.route.as_ref().is_none_or(|only| only == route);
+        if !fits {
+            return None;
+        }
+        let turn = self.fitted % self.fault.every;
+        self.fitted = self.fitted.wrapping_add(1);
+        if turn != 0 {
+            return None;
+        }
+        self.fault.times = self.fault.times.map(|left| left.saturating_sub(1));
+        Some(self.fault.trouble)
+    }
 
     /// Whether it has struck as often as it should, or its time is over.
-    pub(super) fn is_over(&self, since: Timestamp, now: Timestamp) -> bool {
-        self.times == Some(0) || self.lasting.is_some_and(|span| now.since(since) >= span)
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.fault.times == Some(0) || self.fault.lasting.is_some_and(|span| now.since(self.since) >= span)
     }
 }
 
