@@ -99,6 +99,17 @@ fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; O
 	@scripts/deps fuzz $(QUIET)
 	@scripts/fuzz $(ONLY)
 
+BENCH_INSTALLED := bench/node_modules/.package-lock.json
+
+.PHONY: bench
+bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out costs, beside its rivals: ten minutes (QUICK=1: two; ONLY=own|multiplexed|bursts|idle)
+	cargo build --release --locked -p parlor-bench
+	taskset --cpu-list 1 $(TARGET)/release/parlor-bench fanout $(if $(QUICK),--quick) $(foreach part,$(ONLY),--only $(part))
+
+$(BENCH_INSTALLED): bench/package-lock.json
+	cd bench && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: clients
 clients: deps-test $(CPP_CLIENT) ## Make the client programs of e2e/clients ready to run
 

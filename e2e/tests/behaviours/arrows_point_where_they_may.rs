@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Crates of the house, each with the crates of the house that it may depend on. Tests (dev-dependencies) may reach further.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("parlor-proto", &[]),
     ("parlor-gateway", &["parlor-proto"]),
     ("parlor-server", &["parlor-gateway", "parlor-proto", "discord-emulator"]),
     ("parlor-client", &["parlor-proto"]),
     ("discord-emulator", &[]),
     ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "discord-emulator"]),
+    ("parlor-bench", &["parlor-gateway", "parlor-proto", "parlor-server"]),
     ("parlor-fuzz", &["parlor-gateway", "parlor-proto", "parlor-server", "discord-emulator"]),
 ];
 

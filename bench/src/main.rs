@@ -1,0 +1,122 @@
+//! What fan-out costs, beside its rivals in the same run. `bench/README.md` says how to read it.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's own output")]
+
+mod feed;
+mod process;
+mod report;
+mod runs;
+mod serve;
+mod sink;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use self::{
+    report::{Aim, Better, of, ratio},
+    runs::{Contender, Fanout, Idle, Shape, in_turns},
+    sink::Load,
+};
+
+#[derive(Parser)]
+#[command(about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure everything and print the tables.
+    Fanout {
+        /// Fewer and shorter rounds: less than two minutes, and less to rely on.
+        #[arg(long)]
+        quick: bool,
+        /// Only these parts.
+        #[arg(long, value_enum)]
+        only: Vec<Part>,
+    },
+    /// Be one of the servers.
+    #[command(hide = true)]
+    Serve {
+        /// Which.
+        program: serve::Program,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Part {
+    Own,
+    Multiplexed,
+    Bursts,
+    Idle,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Serve { program } => serve::serve(program),
+        Command::Fanout { quick, only } => fanout(quick, &only),
+    }
+}
+
+const OWN: Shape = Shape { connections: 1_000, streams: 1 };
+const MULTIPLEXED: Shape = Shape { connections: 10, streams: 100 };
+
+fn fanout(quick: bool, only: &[Part]) -> Result<()> {
+    use Contender::{Hub, Naive, Parlor, ParlorWeb, Raw};
+    let start = Instant::now();
+    let wanted = |part| only.is_empty() || only.contains(&part);
+    let seconds = |full, short| Duration::from_millis(if quick { short } else { full });
+    let rounds = if quick { 2 } else { 5 };
+    let mut aims = Vec::new();
+    let mut aim = |what: &str, reached, aim, better| aims.push(Aim { what: what.to_owned(), reached, aim, better });
+    println!("Minima of {rounds} rounds, medians in brackets. Only ratios of one run mean anything elsewhere.");
+
+    if wanted(Part::Own) {
+        let fanout = Fanout { shape: OWN, load: Load::Rate(50), duration: seconds(3_000, 1_500) };
+        let measured = in_turns(&[Raw, Naive, Hub, Parlor, ParlorWeb], rounds, |one| fanout.measure(one))?;
+        print!("{}", report::fanout("1,000 subscribers on own connections, 50 events/s", &measured));
+        let cpu = |over| ratio(&measured, over, |run| run.cpu, Better::Less);
+        aim("own connections, CPU per event / naive tonic", cpu((Parlor, Naive)), 0.9, Better::Less);
+        aim("own connections, CPU per event / ws hub", cpu((Parlor, Hub)), 1.0, Better::Less);
+    }
+    if wanted(Part::Multiplexed) {
+        let fanout = Fanout { shape: MULTIPLEXED, load: Load::Rate(100), duration: seconds(3_000, 1_500) };
+        let measured = in_turns(&[Raw, Naive, Parlor], rounds, |one| fanout.measure(one))?;
+        print!("{}", report::fanout("10 connections of 100 streams, 100 events/s", &measured));
+        let cpu = ratio(&measured, (Parlor, Naive), |run| run.cpu, Better::Less);
+        aim("multiplexed, CPU per event / naive tonic", cpu, 0.6, Better::Less);
+    }
+    if wanted(Part::Bursts) {
+        let fanout = Fanout { shape: OWN, load: Load::InFlight(8), duration: seconds(2_000, 1_000) };
+        let measured = in_turns(&[Naive, Hub, Parlor, ParlorWeb], rounds, |one| fanout.measure(one))?;
+        print!("{}", report::fanout("1,000 subscribers on own connections, 8 events under way", &measured));
+        let rate = |over| ratio(&measured, over, |run| run.rate, Better::More);
+        aim("bursts over h2c, deliveries/s / ws hub", rate((Parlor, Hub)), 4.0, Better::More);
+        aim("bursts over grpc-web, deliveries/s / ws hub", rate((ParlorWeb, Hub)), 8.0, Better::More);
+    }
+    if wanted(Part::Idle) {
+        let subscribers = if quick { (500, 2_000) } else { (1_000, 5_000) };
+        // A keep-alive comes every 20 s and a bookmark at least every 15 s.
+        let watched = seconds(20_000, 4_000);
+        let own = Idle { subscribers, streams: 1, watched };
+        let measured = in_turns(&[Naive, Hub, Parlor, ParlorWeb], 1, |one| own.measure(one))?;
+        print!("{}", report::idle("Idle, each on its own connection", &measured));
+        let memory = of(&measured, Parlor, |rest| rest.memory, Better::Less);
+        aim("own connections, KiB per idle subscriber", memory, 16.0, Better::Less);
+        let cpu = of(&measured, Parlor, |rest| rest.cpu, Better::Less);
+        aim("own connections, CPU µs/s per idle subscriber", cpu, 1.0, Better::Less);
+        let shared = Idle { streams: MULTIPLEXED.streams, ..own };
+        let measured = in_turns(&[Naive, Parlor], 1, |one| shared.measure(one))?;
+        print!("{}", report::idle("Idle, 100 streams on each connection", &measured));
+        let memory = of(&measured, Parlor, |rest| rest.memory, Better::Less);
+        aim("multiplexed, KiB per idle stream", memory, 2.5, Better::Less);
+        let cpu = of(&measured, Parlor, |rest| rest.cpu, Better::Less);
+        aim("multiplexed, CPU µs/s per idle stream", cpu, 1.0, Better::Less);
+    }
+    print!("{}", report::aims(&aims));
+    println!("\nTook {:.0} s.", start.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! A server's process, and what the kernel counts of it (proc(5)).
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::serve::Announcement;
+
+/// The core that servers run on; this program runs on another one.
+const SERVER_CORE: &str = "0";
+
+/// Which server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Server {
+    /// One of this program's own, by its name on the command line.
+    Own(&'static str),
+    /// The WebSocket hub.
+    Hub,
+}
+
+/// A running server. It ends when its control socket does, and at the latest when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts a server on its core and waits until it says where it listens.
+    pub(crate) fn start(server: Server) -> Result<(Self, Announcement)> {
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", SERVER_CORE]);
+        match server {
+            Server::Own(name) => command.arg(env::current_exe()?).args(["serve", name]),
+            Server::Hub => command.arg("node").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("ws/hub.mjs")),
+        };
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("taskset does not run")?;
+        let out = child.stdout.take().expect("it is piped");
+        let process = Self { child };
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line)?;
+        let announced = serde_json::from_str(&line).with_context(|| format!("{server:?} did not start"))?;
+        Ok((process, announced))
+    }
+
+    /// CPU time of all threads so far, the kernel's work for them included.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            let first = text.split(' ').next().context("schedstat is empty")?;
+            nanoseconds += first.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kibibytes = line.trim().trim_end_matches(" kB").parse::<u64>()?;
+        Ok(kibibytes * 1024)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
