@@ -38,6 +38,16 @@ enum Command {
         #[arg(long, value_enum)]
         only: Vec<Part>,
     },
+    /// Measure one contender alone, for instance under a profiler.
+    One {
+        /// Whom.
+        contender: Contender,
+        /// In which part.
+        part: Part,
+        /// For how long events come.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// Be one of the servers.
     #[command(hide = true)]
     Serve {
@@ -58,11 +68,33 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Serve { program } => serve::serve(program),
         Command::Fanout { quick, only } => fanout(quick, &only),
+        Command::One { contender, part, seconds } => one(contender, part, Duration::from_secs(seconds)),
     }
+}
+
+fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
+    let measure = |shape, load| -> Result<String> {
+        let delivery = Fanout { shape, load, duration }.measure(contender)?;
+        Ok(report::fanout(&format!("{part:?}"), &[(contender, vec![delivery])]))
+    };
+    let text = match part {
+        Part::Own => measure(OWN, RATE_OWN),
+        Part::Multiplexed => measure(MULTIPLEXED, RATE_MULTIPLEXED),
+        Part::Bursts => measure(OWN, BURSTS),
+        Part::Idle => {
+            let idle = Idle { subscribers: (1_000, 5_000), streams: 1, watched: duration };
+            Ok(report::idle(&format!("{part:?}"), &[(contender, vec![idle.measure(contender)?])]))
+        }
+    }?;
+    print!("{text}");
+    Ok(())
 }
 
 const OWN: Shape = Shape { connections: 1_000, streams: 1 };
 const MULTIPLEXED: Shape = Shape { connections: 10, streams: 100 };
+const RATE_OWN: Load = Load::Rate(50);
+const RATE_MULTIPLEXED: Load = Load::Rate(100);
+const BURSTS: Load = Load::InFlight(8);
 
 fn fanout(quick: bool, only: &[Part]) -> Result<()> {
     use Contender::{Hub, Naive, Parlor, ParlorWeb, Raw};
@@ -75,7 +107,7 @@ fn fanout(quick: bool, only: &[Part]) -> Result<()> {
     println!("Minima of {rounds} rounds, medians in brackets. Only ratios of one run mean anything elsewhere.");
 
     if wanted(Part::Own) {
-        let fanout = Fanout { shape: OWN, load: Load::Rate(50), duration: seconds(3_000, 1_500) };
+        let fanout = Fanout { shape: OWN, load: RATE_OWN, duration: seconds(3_000, 1_500) };
         let measured = in_turns(&[Raw, Naive, Hub, Parlor, ParlorWeb], rounds, |one| fanout.measure(one))?;
         print!("{}", report::fanout("1,000 subscribers on own connections, 50 events/s", &measured));
         let cpu = |over| ratio(&measured, over, |run| run.cpu, Better::Less);
@@ -83,14 +115,14 @@ fn fanout(quick: bool, only: &[Part]) -> Result<()> {
         aim("own connections, CPU per event / ws hub", cpu((Parlor, Hub)), 1.0, Better::Less);
     }
     if wanted(Part::Multiplexed) {
-        let fanout = Fanout { shape: MULTIPLEXED, load: Load::Rate(100), duration: seconds(3_000, 1_500) };
+        let fanout = Fanout { shape: MULTIPLEXED, load: RATE_MULTIPLEXED, duration: seconds(3_000, 1_500) };
         let measured = in_turns(&[Raw, Naive, Parlor], rounds, |one| fanout.measure(one))?;
         print!("{}", report::fanout("10 connections of 100 streams, 100 events/s", &measured));
         let cpu = ratio(&measured, (Parlor, Naive), |run| run.cpu, Better::Less);
         aim("multiplexed, CPU per event / naive tonic", cpu, 0.6, Better::Less);
     }
     if wanted(Part::Bursts) {
-        let fanout = Fanout { shape: OWN, load: Load::InFlight(8), duration: seconds(2_000, 1_000) };
+        let fanout = Fanout { shape: OWN, load: BURSTS, duration: seconds(2_000, 1_000) };
         let measured = in_turns(&[Naive, Hub, Parlor, ParlorWeb], rounds, |one| fanout.measure(one))?;
         print!("{}", report::fanout("1,000 subscribers on own connections, 8 events under way", &measured));
         let rate = |over| ratio(&measured, over, |run| run.rate, Better::More);

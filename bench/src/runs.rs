@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Who is measured.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, clap::ValueEnum)]
 pub(crate) enum Contender {
     /// Encoded bytes in a loop: the floor.
     Raw,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    future::pending,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -68,7 +69,7 @@ pub(super) async fn serve() -> Result<()> {
     let service = edge::service(routes, authenticator, origins, &limits, GrpcMetricsLayer::new());
     Announcement { events: events.local_addr()?.port(), control: control.local_addr()?.port(), token }.print()?;
     let incoming = Acceptor::new(events, limits.clone(), None).incoming();
-    tokio::spawn(edge::server_builder(&limits).serve_with_incoming(service, incoming));
+    tokio::spawn(edge::server_builder(&limits).serve_with_incoming_shutdown(service, incoming, pending()));
     let mut number = 0;
     obey_async(control, || {
         hub.apply(feed::update(number), SystemTime::now(), Instant::now());

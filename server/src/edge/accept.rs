@@ -21,7 +21,6 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls, server::TlsStream};
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 use super::{
@@ -158,15 +157,15 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Connected for Connection {
-    type ConnectInfo = PeerAddress;
-
-    fn connect_info(&self) -> PeerAddress {
+impl Connection {
+    /// Where it comes from.
+    pub fn peer(&self) -> PeerAddress {
         self.peer
     }
 }
 
-/// Forwards IO to what a projection gives.
+/// Forwards IO to what a projection gives. Without vectored writes: h2 would make one of each event that is 256 bytes or
+/// longer, and copies those of up to 1 KiB into one write otherwise (h2, `CHAIN_THRESHOLD_WITHOUT_VECTORED_IO`).
 macro_rules! forward_io {
     ($type:ty, $this:ident => $io:expr) => {
         impl AsyncRead for $type {
@@ -184,19 +183,6 @@ macro_rules! forward_io {
             fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 let $this = self.get_mut();
                 $io.poll_write(context, bytes)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                slices: &[io::IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let $this = self.get_mut();
-                $io.poll_write_vectored(context, slices)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                true
             }
 
             fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -15,7 +15,7 @@ use crate::{
     telemetry::GrpcMetricsLayer,
 };
 
-/// The routes with everything around them; give it to [`tonic::transport::Server::serve_with_incoming_shutdown`].
+/// The routes with everything around them; give it to [`Server::serve_with_incoming_shutdown`](super::Server::serve_with_incoming_shutdown).
 pub type EdgeService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// Puts the layers around the routes. Call it once: the service's clones share the limits.

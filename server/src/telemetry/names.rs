@@ -30,6 +30,8 @@ pub const STORE_DAMAGED: &str = "parlor_store_damaged_total";
 pub const STORE_COMMIT_SECONDS: &str = "parlor_store_commit_seconds";
 /// Open event streams.
 pub const STREAMS: &str = "parlor_streams";
+/// Streams that were reset because their client did not read.
+pub const STREAMS_STALLED: &str = "parlor_streams_stalled_total";
 /// How many entries streams were behind when they read, as a histogram.
 pub const STREAM_LAG_ENTRIES: &str = "parlor_stream_lag_entries";
 /// Streams that could not continue from where they were, by `reason`.
@@ -69,6 +71,7 @@ pub(super) fn describe() {
     describe_counter!(STORE_DAMAGED, "Stores that were found damaged and set aside");
     describe_histogram!(STORE_COMMIT_SECONDS, Unit::Seconds, "How long it took to store one round of changes");
     describe_gauge!(STREAMS, "Open event streams");
+    describe_counter!(STREAMS_STALLED, "Streams reset because their client did not read");
     describe_histogram!(STREAM_LAG_ENTRIES, "Entries that a stream was behind when it read");
     describe_counter!(RESETS, "Streams that could not continue from where they were");
     describe_counter!(DISCONTINUITIES, "Times that Discord's session could not be resumed");

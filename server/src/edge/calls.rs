@@ -1,0 +1,185 @@
+//! The calls of one connection, in the task of the connection.
+//!
+//! hyper gives each HTTP/2 call to an executor, which is usually the runtime: then a call's message takes two tasks, the
+//! call's and the connection's, and a hundred streams are a hundred tasks that each wake the connection. Here the
+//! connection's task holds them itself. What an event makes ready on all streams of a connection is written at once, and
+//! one stream costs one small allocation less.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream as _, stream::FuturesUnordered, task::AtomicWaker};
+use http_body::{Frame, SizeHint};
+use metrics::counter;
+use tokio::{
+    task::unconstrained,
+    time::{Sleep, sleep},
+};
+use tonic::{Status, body::Body};
+use tracing::{debug, error};
+
+use crate::telemetry::names;
+
+/// For so long a client may leave a stream without the window that its next bytes need.
+pub(super) const STALL: Duration = Duration::from_secs(30);
+
+/// The executor that hyper gives calls to: they wait here until the connection's task takes them.
+#[derive(Clone, Default)]
+pub(super) struct Calls(Arc<Mutex<Vec<Call>>>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
+    fn execute(&self, call: F) {
+        // Its own allocation: hyper's futures are large, and what follows moves them about.
+        let answer = Box::pin(unconstrained(call));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Call { answer, unsent: None });
+    }
+}
+
+impl Calls {
+    fn take(&self, into: &FuturesUnordered<Call>) -> bool {
+        let mut new = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let any = !new.is_empty();
+        new.drain(..).for_each(|call| into.push(call));
+        any
+    }
+
+    /// Runs a connection and the calls that it gives to this executor, until the connection is over.
+    pub(super) async fn run_with<C: Future>(&self, connection: C) -> C::Output {
+        let mut connection = pin!(connection);
+        let mut calls = FuturesUnordered::new();
+        let doorbell = Arc::new(Doorbell { rung: AtomicBool::new(true), ..Doorbell::default() });
+        let waker = Waker::from(Arc::clone(&doorbell));
+        poll_fn(|context| {
+            doorbell.answered_by(context);
+            let mut more = true;
+            // A connection that reads a request has a call to poll, which may have an answer to write: two rounds.
+            for _ in 0..2 {
+                while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(context) {}
+                if doorbell.rung.swap(false, SeqCst)
+                    && let Poll::Ready(output) = connection.as_mut().poll(&mut Context::from_waker(&waker))
+                {
+                    return Poll::Ready(output);
+                }
+                more = self.take(&calls);
+                if !more {
+                    break;
+                }
+            }
+            doorbell.left(context, more);
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Wakes the task of a connection, except while that is looking after the connection anyway.
+#[derive(Debug, Default)]
+struct Doorbell {
+    rung: AtomicBool,
+    attended: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Doorbell {
+    fn answered_by(&self, context: &Context<'_>) {
+        self.task.register(context.waker());
+        self.attended.store(true, SeqCst);
+    }
+
+    /// The task goes away; `more` says that it has left something to do.
+    fn left(&self, context: &Context<'_>, more: bool) {
+        self.attended.store(false, SeqCst);
+        if more || self.rung.load(SeqCst) {
+            context.waker().wake_by_ref();
+        }
+    }
+}
+
+impl Wake for Doorbell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, SeqCst);
+        if !self.attended.load(SeqCst) {
+            self.task.wake();
+        }
+    }
+}
+
+thread_local! {
+    /// Whether the call that this thread is polling has handed bytes out that HTTP/2 does not take yet.
+    static HANDED_OUT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// One call. It ends early, which resets its stream, where its client leaves it without window for too long.
+struct Call {
+    answer: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// How long the bytes that are handed out may still wait.
+    unsent: Option<Pin<Box<Sleep>>>,
+}
+
+impl Future for Call {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        HANDED_OUT.set(this.unsent.is_some());
+        // What is dropped after a panic is never looked at again; the other calls of the connection go on.
+        match catch_unwind(AssertUnwindSafe(|| this.answer.as_mut().poll(context))) {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(())) => return Poll::Ready(()),
+            Err(_) => {
+                error!("a call panicked outside of its handler");
+                counter!(names::PANICS).increment(1);
+                return Poll::Ready(());
+            }
+        }
+        if !HANDED_OUT.get() {
+            this.unsent = None;
+            return Poll::Pending;
+        }
+        let unsent = this.unsent.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        if unsent.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        debug!("a client does not read: its stream is reset");
+        counter!(names::STREAMS_STALLED).increment(1);
+        Poll::Ready(())
+    }
+}
+
+/// A body that says when it has handed bytes out, and when they were taken.
+pub(super) struct Handed(pub(super) Body);
+
+impl http_body::Body for Handed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let poll = Pin::new(&mut self.0).poll_frame(context);
+        // hyper asks for more as soon as what it has is taken.
+        HANDED_OUT.set(matches!(&poll, Poll::Ready(Some(Ok(frame))) if frame.is_data()));
+        poll
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}

@@ -1,0 +1,120 @@
+//! Connections become calls.
+
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+};
+
+use futures_util::StreamExt as _;
+use http::{Request, Response};
+use hyper::{body::Incoming as Upload, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::{Service as _, ServiceExt as _};
+use tracing::debug;
+
+use super::{
+    accept::{Connection, Incoming, PeerAddress},
+    calls::{Calls, Handed},
+    limits::http,
+    stack::EdgeService,
+};
+use crate::config::LimitsConfig;
+
+/// Serves connections within the limits.
+#[derive(Debug)]
+pub struct Server {
+    limits: LimitsConfig,
+}
+
+/// A server with every limit set.
+pub fn server_builder(limits: &LimitsConfig) -> Server {
+    Server { limits: limits.clone() }
+}
+
+impl Server {
+    /// Serves until `signal`; then nothing new is accepted, and it returns when the last call is answered. Whoever does not
+    /// wait so long drops it, and with it every connection.
+    pub async fn serve_with_incoming_shutdown(
+        self,
+        service: EdgeService,
+        mut incoming: Incoming,
+        signal: impl Future<Output = ()>,
+    ) {
+        let shared = Arc::new(Shared { service, limits: self.limits, stop: CancellationToken::new() });
+        let mut connections = JoinSet::new();
+        let mut signal = pin!(signal);
+        loop {
+            tokio::select! {
+                () = &mut signal => break,
+                Some(_) = connections.join_next() => {}
+                Some(Ok(connection)) = incoming.next() => {
+                    connections.spawn(serve(connection, Arc::clone(&shared)));
+                }
+            }
+        }
+        // The port closes before the last connection does: who comes now should go elsewhere at once.
+        drop(incoming);
+        shared.stop.cancel();
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// What connections share.
+struct Shared {
+    service: EdgeService,
+    limits: LimitsConfig,
+    /// Cancelled when connections are to end.
+    stop: CancellationToken,
+}
+
+async fn serve(connection: Connection, shared: Arc<Shared>) {
+    let peer = connection.peer();
+    let active = Arc::new(Semaphore::new(shared.limits.active_calls_per_connection as usize));
+    let answer = service_fn(|request: Request<Upload>| {
+        let (active, service) = (Arc::clone(&active), shared.service.clone());
+        // In a box, so that an open stream does not keep the place that its beginning needed.
+        Box::pin(answer(request, service, active, peer)) as Pin<Box<dyn Future<Output = _> + Send>>
+    });
+    let calls = Calls::default();
+    let builder = http(&shared.limits, calls.clone());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(connection), answer));
+    let mut ends = pin!(async {
+        tokio::select! {
+            () = sleep(shared.limits.connection_age) => {}
+            () = shared.stop.cancelled() => {}
+        }
+    });
+    let mut ending = false;
+    let served = calls
+        .run_with(poll_fn(|context| {
+            if !ending && ends.as_mut().poll(context).is_ready() {
+                ending = true;
+                // Calls that are under way are answered; their clients are told to connect anew for others.
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(context)
+        }))
+        .await;
+    if let Err(error) = served {
+        debug!(error = error.as_ref() as &dyn std::error::Error, "a connection failed");
+    }
+}
+
+/// Answers one call, once it is among those of its connection that may be under way.
+async fn answer(
+    request: Request<Upload>,
+    mut service: EdgeService,
+    active: Arc<Semaphore>,
+    peer: PeerAddress,
+) -> Result<Response<Body>, Infallible> {
+    let _place = active.acquire_owned().await.expect("nobody closes it");
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    let response = service.ready().await?.call(request).await?;
+    Ok(response.map(|body| Body::new(Handed(body))))
+}
