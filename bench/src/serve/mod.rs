@@ -79,7 +79,7 @@ fn obey(control: &TcpListener, mut event: impl FnMut() -> Result<()>) -> Result<
 }
 
 /// The same on a runtime.
-async fn obey_async(control: AsyncListener, mut event: impl FnMut()) -> Result<()> {
+async fn obey_async(control: AsyncListener, mut event: impl AsyncFnMut() -> Result<()>) -> Result<()> {
     let (mut socket, _) = control.accept().await?;
     let mut bytes = [0; 64];
     loop {
@@ -88,7 +88,7 @@ async fn obey_async(control: AsyncListener, mut event: impl FnMut()) -> Result<(
             return Ok(());
         }
         for _ in 0..count {
-            event();
+            event().await?;
         }
     }
 }

@@ -46,9 +46,10 @@ pub(super) async fn serve() -> Result<()> {
     let incoming = TcpIncoming::from(events).with_nodelay(Some(true));
     tokio::spawn(Server::builder().serve_with_incoming(service, incoming));
     let mut messages = Messages::new();
-    obey_async(control, || {
+    obey_async(control, async || {
         // Nobody listens yet: then there is nobody to tell.
         sender.send(messages.next()).ok();
+        Ok(())
     })
     .await
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use parlor_gateway::Directory;
+use parlor_gateway::{Delivery, ShardIndex, Update};
 use parlor_server::{
     auth::{
         Authenticator, GuildGrant, Keys, Scope, Verifier,
@@ -16,8 +16,9 @@ use parlor_server::{
     },
     config::{AllowedOrigins, LimitsConfig},
     edge::{self, Acceptor},
-    hub::{CursorKey, Epoch, Hub, Log, Retention, State},
+    hub::{CursorKey, Hub, Retention, Settings},
     services::{EventService, StreamLimits, StreamRules},
+    store::Disk,
     telemetry::{GrpcMetricsLayer, Metrics},
 };
 use tokio::net::TcpListener;
@@ -44,16 +45,17 @@ pub(super) async fn serve() -> Result<()> {
     let clock: parlor_server::auth::Clock = Arc::new(SystemTime::now);
     let authenticator =
         Arc::new(Authenticator::new(Verifier::new(issuer.rules()), Keys::fixed(issuer.key_set()), Arc::clone(&clock)));
-    let hub = Arc::new(Hub::new(State::new(
-        Directory::new(1),
-        Log::new(
-            Epoch::new([7; 16]),
-            CursorKey::new(&[7; 32]),
-            Retention { age: Duration::from_secs(900), entries: 10_000, bytes: 16 * 1024 * 1024 },
-        ),
-    )));
+    // The durable store, as a deployment has it.
+    let directory = tempfile::tempdir()?;
+    let (store, recovered) = Disk::open(directory.path(), SystemTime::now())?;
+    let settings = Settings {
+        key: CursorKey::new(&[7; 32]),
+        retention: Retention { age: Duration::from_secs(900), entries: 10_000, bytes: 16 * 1024 * 1024 },
+        shards: Some(1),
+    };
+    let hub = Arc::new(Hub::start(recovered, store, settings, SystemTime::now(), Instant::now()));
     for update in feed::opening() {
-        hub.apply(update, SystemTime::now(), Instant::now());
+        hub.deliver(delivery(update), SystemTime::now()).await?;
     }
     // The limits of a deployment, except those on how much one caller may have: here one caller is everybody.
     let limits = LimitsConfig { connections_per_ip: 10_000, streams_per_subject: 10_000, ..LimitsConfig::default() };
@@ -71,9 +73,16 @@ pub(super) async fn serve() -> Result<()> {
     let incoming = Acceptor::new(events, limits.clone(), None).incoming();
     tokio::spawn(edge::server_builder(&limits).serve_with_incoming_shutdown(service, incoming, pending()));
     let mut number = 0;
-    obey_async(control, || {
-        hub.apply(feed::update(number), SystemTime::now(), Instant::now());
+    obey_async(control, async || {
+        hub.deliver(delivery(feed::update(number)), SystemTime::now()).await?;
         number += 1;
+        Ok(())
     })
     .await
+}
+
+/// An update as the only shard passes it on.
+fn delivery(update: Update) -> Delivery {
+    let heard_at = SystemTime::now();
+    Delivery { shard: ShardIndex(0), update: Some(update), session: None, heard_at }
 }

@@ -4,19 +4,17 @@
 //! encodings that are put one after the other read as one message. So a log entry is encoded once with its cursor and
 //! sequence, and a stream only appends `prev_sequence`, which is its own.
 
-use bytes::{BufMut as _, Bytes};
+use bytes::Bytes;
 use parlor_proto::v1;
 use prost::Message as _;
-use tonic::{
-    Status,
-    codec::{Codec, EncodeBuf, Encoder},
-};
-use tonic_prost::ProstDecoder;
 
 use super::position::Sequence;
 
 /// The number of `SubscribeVoiceEventsResponse.prev_sequence`.
 const PREV_SEQUENCE: u32 = 3;
+
+/// Bytes before each message: it is not compressed, and so long (gRPC over HTTP/2, "Length-Prefixed-Message").
+const PREFIX: usize = 5;
 
 /// One `SubscribeVoiceEventsResponse`, ready to be written.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -41,7 +39,8 @@ impl Frame {
 
     /// Bytes on the wire, without gRPC's prefix.
     pub fn encoded_len(&self) -> usize {
-        self.shared.len() + self.prev.map_or(0, |prev| prost::encoding::uint64::encoded_len(PREV_SEQUENCE, &prev.0))
+        let prev = self.prev.filter(|prev| prev.0 != 0);
+        self.shared.len() + prev.map_or(0, |prev| prost::encoding::uint64::encoded_len(PREV_SEQUENCE, &prev.0))
     }
 
     /// The frame as a message, for tests and tools.
@@ -49,6 +48,26 @@ impl Frame {
         let mut bytes = self.shared.to_vec();
         self.encode_prev(&mut bytes);
         v1::SubscribeVoiceEventsResponse::decode(bytes.as_slice()).expect("we encoded it ourselves")
+    }
+
+    /// Bytes on the wire.
+    pub(super) fn wire_len(&self) -> usize {
+        PREFIX + self.encoded_len()
+    }
+
+    /// The frame as it goes over the wire.
+    pub fn to_wire(&self) -> Bytes {
+        let mut wire = Vec::with_capacity(self.wire_len());
+        self.write(&mut wire);
+        wire.into()
+    }
+
+    pub(super) fn write(&self, wire: &mut Vec<u8>) {
+        let length = u32::try_from(self.encoded_len()).expect("a frame is far below 4 GiB");
+        wire.push(0);
+        wire.extend_from_slice(&length.to_be_bytes());
+        wire.extend_from_slice(&self.shared);
+        self.encode_prev(wire);
     }
 
     fn encode_prev(&self, into: &mut impl bytes::BufMut) {
@@ -69,41 +88,6 @@ pub(super) fn encode_shared(
         .into()
 }
 
-/// The codec of `SubscribeVoiceEvents`: requests are read by prost, frames are copied as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FrameCodec;
-
-impl Codec for FrameCodec {
-    type Encode = Frame;
-    type Decode = v1::SubscribeVoiceEventsRequest;
-    type Encoder = FrameEncoder;
-    type Decoder = ProstDecoder<v1::SubscribeVoiceEventsRequest>;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        FrameEncoder
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        ProstDecoder::default()
-    }
-}
-
-/// Writes frames.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameEncoder;
-
-impl Encoder for FrameEncoder {
-    type Item = Frame;
-    type Error = Status;
-
-    fn encode(&mut self, frame: Frame, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        into.reserve(frame.encoded_len());
-        into.put_slice(&frame.shared);
-        frame.encode_prev(into);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +105,10 @@ mod tests {
                 body: Some(body.clone()),
             };
             assert_eq!(frame.decode(), expected);
+            let wire = frame.to_wire();
+            assert_eq!(wire.len(), frame.wire_len());
+            assert_eq!(wire[..PREFIX], [&[0][..], &u32::to_be_bytes(expected.encoded_len() as u32)].concat());
+            assert_eq!(v1::SubscribeVoiceEventsResponse::decode(&wire[PREFIX..]), Ok(expected));
         }
     }
 }

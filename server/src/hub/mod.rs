@@ -38,7 +38,7 @@ use tracing::{error, info};
 
 pub use self::{
     filter::Filter,
-    frame::{Frame, FrameCodec},
+    frame::Frame,
     log::{Entry, Log, Retention, Standing},
     position::{CursorKey, Epoch, InvalidCursor, Position, Sequence},
     snapshot::Digest,

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use bytes::Bytes;
 use parlor_proto::v1::{self, UpstreamState, subscribe_voice_events_response::Body};
 
 use super::{
@@ -24,6 +25,9 @@ use super::{
 
 /// How many entries are looked at, at most, before the stream is written to again.
 const BATCH: usize = 256;
+
+/// Room for so many frames is kept while there are none.
+const FEW: usize = 4;
 
 /// Where a subscription begins.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -164,6 +168,26 @@ impl Subscription {
         let (frame, position) = self.ready.pop_front()?;
         self.sent = position.or(self.sent);
         Some(frame)
+    }
+
+    /// Frames that are ready without a look at the hub, as they go over the wire: as many as fit into `most` bytes, and one
+    /// at least.
+    pub fn ready_piece(&mut self, most: usize) -> Option<Bytes> {
+        let mut bytes = 0;
+        let fits = self.ready.iter().take_while(|(frame, _)| {
+            let before = bytes;
+            bytes += frame.wire_len();
+            before == 0 || bytes <= most
+        });
+        let count = fits.count();
+        let mut wire = Vec::with_capacity(self.ready.iter().take(count).map(|(frame, _)| frame.wire_len()).sum());
+        for _ in 0..count {
+            self.ready()?.write(&mut wire);
+        }
+        if self.ready.is_empty() && self.ready.capacity() > FEW {
+            self.ready = VecDeque::new();
+        }
+        (count > 0).then(|| wire.into())
     }
 
     /// Makes frames ready, if there is anything to say: the next part of a snapshot, new entries, or a bookmark that is

@@ -1,38 +1,40 @@
 //! VoiceEventService: the stream of who is in which room.
 //!
-//! The service is written against tonic's lower layer instead of the generated trait, because frames are bytes already:
-//! see [`FrameCodec`].
+//! tonic reads the request and begins the answer; its body is our own, because frames are bytes already (see
+//! [`EventBody`]).
 
 use std::{
     collections::BTreeSet,
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use futures_util::{Stream, stream};
+use futures_util::stream;
 use parlor_gateway::{GuildId, RoomId};
 use parlor_proto::v1::{self, VoiceEventKind, subscribe_voice_events_request as request};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{
     Request, Response, Status,
     body::Body,
-    metadata::MetadataValue,
     server::{Grpc, NamedService, ServerStreamingService},
 };
+use tonic_prost::ProstCodec;
 use tower::Service;
 
 use super::{
+    bell::Bell,
     deadline,
     fields::Fields,
-    streams::{Seat, StreamLimits},
+    streams::StreamLimits,
+    wire::{EventBody, Reader, expired},
 };
 use crate::{
-    auth::{AuthError, Clock, Principal, WatchEvents, principal_of},
-    hub::{Filter, Frame, FrameCodec, Gap, GapPolicy, Hub, OpenError, Order, Start, Subscription},
+    auth::{Clock, Principal, WatchEvents, principal_of},
+    edge::PeerAddress,
+    hub::{Filter, GapPolicy, Hub, OpenError, Order, Start},
     status::{Failure, Reason},
 };
 
@@ -43,9 +45,6 @@ const MOST_NAMES: usize = 1_000;
 
 /// The largest request that is read, in bytes.
 const MAX_REQUEST: usize = 64 * 1024;
-
-/// Trailer with the position that the client holds when a stream ends.
-const CURSOR_TRAILER: &str = "parlor-cursor";
 
 /// What every stream goes by.
 #[derive(Clone, Debug)]
@@ -66,18 +65,29 @@ pub struct StreamRules {
 /// The service.
 #[derive(Clone)]
 pub struct EventService {
-    hub: Arc<Hub>,
-    rules: StreamRules,
-    clock: Clock,
+    shared: Arc<Shared>,
+}
+
+/// What all streams share.
+pub(super) struct Shared {
+    pub(super) hub: Arc<Hub>,
+    pub(super) rules: StreamRules,
+    pub(super) clock: Clock,
+    bell: Arc<Bell>,
+    /// Rings the bell, from the first stream on.
+    ringing: OnceLock<AbortOnDropHandle<()>>,
 }
 
 impl EventService {
     /// A service over this hub.
     pub fn new(hub: Arc<Hub>, rules: StreamRules, clock: Clock) -> Self {
-        Self { hub, rules, clock }
+        let (bell, ringing) = (Arc::default(), OnceLock::new());
+        Self { shared: Arc::new(Shared { hub, rules, clock, bell, ringing }) }
     }
+}
 
-    fn subscribe(&self, request: &Request<v1::SubscribeVoiceEventsRequest>) -> Result<Reader, Status> {
+impl Shared {
+    fn subscribe(self: &Arc<Self>, request: &Request<v1::SubscribeVoiceEventsRequest>) -> Result<Reader, Status> {
         let principal = principal_of(request.extensions())?;
         let order = order(&principal, request.get_ref(), self.rules.heartbeat)?;
         if self.rules.draining.is_cancelled() {
@@ -86,7 +96,12 @@ impl EventService {
         }
         let seat = self.rules.limits.enter(&principal.subject)?;
         let now = Instant::now();
-        let changes = self.hub.changes();
+        self.ringing.get_or_init(|| {
+            let bell = Arc::clone(&self.bell);
+            AbortOnDropHandle::new(tokio::spawn(bell.ring_for(self.hub.changes(), self.rules.draining.clone())))
+        });
+        let connection = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
+        let place = self.bell.join(connection);
         let subscription = self.hub.subscribe(order, (self.clock)(), now).map_err(|error| match error {
             OpenError::CursorInvalid => {
                 Failure::new(Reason::CursorInvalid, "the cursor was not made by this deployment")
@@ -94,16 +109,16 @@ impl EventService {
             }
             OpenError::Gap(gap) => expired(gap),
         })?;
+        let timer = Box::pin(tokio::time::sleep_until(subscription.next_beat().into()));
         Ok(Reader {
-            hub: Arc::clone(&self.hub),
-            rules: self.rules.clone(),
-            clock: Arc::clone(&self.clock),
+            service: Arc::clone(self),
             subscription,
-            changes,
             principal,
             deadline: deadline::timeout(request.metadata()).and_then(|timeout| now.checked_add(timeout)),
             old: now + self.rules.max_age.mul_f64(1.0 + 0.4 * fastrand::f64()),
             ending: None,
+            place,
+            timer,
             _seat: seat,
         })
     }
@@ -178,116 +193,23 @@ fn order(
     Ok(Order { filter: Filter::new(grant, guilds, rooms, kinds), start, gap_policy, heartbeat })
 }
 
-fn expired(gap: Gap) -> Failure {
-    Failure::new(Reason::CursorExpired, "the cursor cannot be continued: subscribe without one")
-        .with("oldest_sequence", gap.oldest.0.to_string())
-        .with("head_sequence", gap.head.0.to_string())
+/// Opens the stream of a request that tonic has read, and leaves it for whoever makes the body.
+struct Subscribe<'a> {
+    shared: &'a Arc<Shared>,
+    opened: &'a mut Option<Reader>,
 }
 
-/// One open stream.
-struct Reader {
-    hub: Arc<Hub>,
-    rules: StreamRules,
-    clock: Clock,
-    subscription: Subscription,
-    changes: watch::Receiver<u64>,
-    principal: Arc<Principal>,
-    /// The caller's own.
-    deadline: Option<Instant>,
-    /// When the stream is asked to move on.
-    old: Instant,
-    /// Set once the last frame has been sent: what the stream ends with.
-    ending: Option<Failure>,
-    _seat: Seat,
-}
-
-impl Reader {
-    /// The next frame; the stream's end, if it has one, is an error.
-    async fn next(&mut self) -> Result<Frame, Status> {
-        loop {
-            if let Some(ending) = self.ending.take() {
-                return Err(self.with_cursor(ending.into()));
-            }
-            // Before every frame, ready or not: nothing is sent to a token that is over.
-            if self.principal.has_expired((self.clock)()) {
-                return Err(self.with_cursor(AuthError::Expired.into()));
-            }
-            if let Some(frame) = self.subscription.ready() {
-                return Ok(frame);
-            }
-            let now = Instant::now();
-            if self.deadline.is_some_and(|deadline| now >= deadline) {
-                return Err(
-                    self.with_cursor(Failure::new(Reason::DeadlineExceeded, "the call's deadline is over").into())
-                );
-            }
-            if self.rules.draining.is_cancelled() || now >= self.old {
-                return Ok(self.drain());
-            }
-            self.changes.mark_unchanged();
-            let (wall, chance) = ((self.clock)(), fastrand::f64());
-            let advanced = self.hub.with_state(|state| self.subscription.advance(state, chance, wall, now));
-            if let Err(gap) = advanced {
-                return Err(self.with_cursor(expired(gap).into()));
-            }
-            if let Some(frame) = self.subscription.ready() {
-                return Ok(frame);
-            }
-            if !self.subscription.is_mid_snapshot() {
-                self.wait().await;
-            }
-        }
-    }
-
-    /// Until something may have to be said.
-    async fn wait(&mut self) {
-        let expiry = self.principal.expires_at.duration_since((self.clock)()).unwrap_or_default();
-        let now = Instant::now();
-        let until = [Some(self.subscription.next_beat()), Some(self.old), self.deadline, now.checked_add(expiry)];
-        let until = until.into_iter().flatten().min().expect("a heartbeat is always due");
-        tokio::select! {
-            _ = self.changes.changed() => {}
-            () = self.rules.draining.cancelled() => {}
-            () = tokio::time::sleep_until(until.into()) => {}
-        }
-    }
-
-    fn drain(&mut self) -> Frame {
-        let reconnect_after = self.rules.reconnect_spread.mul_f64(fastrand::f64());
-        let ending = Failure::new(Reason::Draining, "this server is going away: connect again and resume");
-        self.ending = Some(ending.retry_after(reconnect_after));
-        self.hub.with_state(|state| self.subscription.draining(state, reconnect_after))
-    }
-
-    fn with_cursor(&self, mut status: Status) -> Status {
-        let cursor = self.hub.with_state(|state| self.subscription.cursor(state));
-        if let Some(cursor) = cursor.and_then(|cursor| MetadataValue::try_from(cursor).ok()) {
-            status.metadata_mut().insert(CURSOR_TRAILER, cursor);
-        }
-        status
-    }
-
-    fn into_stream(self) -> impl Stream<Item = Result<Frame, Status>> {
-        stream::unfold(Some(self), |reader| async {
-            let mut reader = reader?;
-            match reader.next().await {
-                Ok(frame) => Some((Ok(frame), Some(reader))),
-                Err(status) => Some((Err(status), None)),
-            }
-        })
-    }
-}
-
-struct Subscribe(EventService);
-
-impl ServerStreamingService<v1::SubscribeVoiceEventsRequest> for Subscribe {
-    type Response = Frame;
-    type ResponseStream = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+impl ServerStreamingService<v1::SubscribeVoiceEventsRequest> for Subscribe<'_> {
+    type Response = v1::SubscribeVoiceEventsResponse;
+    type ResponseStream = stream::Empty<Result<v1::SubscribeVoiceEventsResponse, Status>>;
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<v1::SubscribeVoiceEventsRequest>) -> Self::Future {
-        let opened = self.0.subscribe(&request);
-        std::future::ready(opened.map(|reader| Response::new(Box::pin(reader.into_stream()) as Self::ResponseStream)))
+        let opened = self.shared.subscribe(&request);
+        std::future::ready(opened.map(|reader| {
+            *self.opened = Some(reader);
+            Response::new(stream::empty())
+        }))
     }
 }
 
@@ -309,10 +231,16 @@ impl Service<http::Request<Body>> for EventService {
             let unknown = Status::unimplemented("this service has no such method");
             return Box::pin(std::future::ready(Ok(unknown.into_http())));
         }
-        let subscribe = Subscribe(self.clone());
+        let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let mut grpc = Grpc::new(FrameCodec).apply_max_message_size_config(Some(MAX_REQUEST), None);
-            Ok(grpc.server_streaming(subscribe, request).await)
+            let mut opened = None;
+            let mut grpc = Grpc::new(ProstCodec::default()).apply_max_message_size_config(Some(MAX_REQUEST), None);
+            let answer = grpc.server_streaming(Subscribe { shared: &shared, opened: &mut opened }, request).await;
+            Ok(match opened {
+                Some(reader) => answer.map(|_| Body::new(EventBody(Some(reader)))),
+                // It says why not.
+                None => answer,
+            })
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The gRPC services: each call is authenticated, parsed into types that cannot be wrong, permitted, and then done.
 
+mod bell;
 mod calls;
 mod deadline;
 mod discord;
@@ -8,6 +9,7 @@ mod fields;
 mod pages;
 mod rooms;
 mod streams;
+mod wire;
 
 pub use self::{
     discord::DiscordRooms,

@@ -1,0 +1,141 @@
+//! An event stream as the body of an HTTP answer.
+//!
+//! The frames are bytes already, so nothing encodes them again: what is ready is put together as gRPC has it and handed to
+//! HTTP. The same body serves native gRPC and gRPC-Web.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::time::Sleep;
+use tonic::{Status, metadata::MetadataValue};
+
+use super::{bell::Place, events::Shared, streams::Seat};
+use crate::{
+    auth::{AuthError, Principal},
+    hub::{Gap, Subscription},
+    status::{Failure, Reason},
+};
+
+/// Trailer with the position that the client holds when a stream ends.
+const CURSOR_TRAILER: &str = "parlor-cursor";
+
+/// What is ready goes out in pieces of at most so many bytes, unless one message is longer. h2 copies what is shorter than
+/// 1 KiB and writes it together with what other streams of the connection have; it writes a longer piece by itself.
+const PIECE: usize = 1_000;
+
+/// One open stream.
+pub(super) struct Reader {
+    pub(super) service: Arc<Shared>,
+    pub(super) subscription: Subscription,
+    pub(super) principal: Arc<Principal>,
+    /// The caller's own.
+    pub(super) deadline: Option<Instant>,
+    /// When the stream is asked to move on.
+    pub(super) old: Instant,
+    /// Set once the last frame has been sent: what the stream ends with.
+    pub(super) ending: Option<Failure>,
+    pub(super) place: Place,
+    /// Wakes the stream when something is due, or earlier: it is moved only where it would be too late.
+    pub(super) timer: Pin<Box<Sleep>>,
+    pub(super) _seat: Seat,
+}
+
+impl Reader {
+    /// The next frames; the stream's end, if it has one, is an error.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+        loop {
+            if let Some(ending) = self.ending.take() {
+                return Poll::Ready(Err(self.with_cursor(ending.into())));
+            }
+            // Before every piece, ready or not: nothing is sent to a token that is over.
+            let wall = (self.service.clock)();
+            if self.principal.has_expired(wall) {
+                return Poll::Ready(Err(self.with_cursor(AuthError::Expired.into())));
+            }
+            if let Some(piece) = self.subscription.ready_piece(PIECE) {
+                return Poll::Ready(Ok(piece));
+            }
+            let now = Instant::now();
+            if self.deadline.is_some_and(|deadline| now >= deadline) {
+                let over = Failure::new(Reason::DeadlineExceeded, "the call's deadline is over");
+                return Poll::Ready(Err(self.with_cursor(over.into())));
+            }
+            if self.service.rules.draining.is_cancelled() || now >= self.old {
+                return Poll::Ready(Ok(self.drain()));
+            }
+            let (rung, chance) = (self.place.rung(), fastrand::f64());
+            let advanced = self.service.hub.with_state(|state| self.subscription.advance(state, chance, wall, now));
+            if let Err(gap) = advanced {
+                return Poll::Ready(Err(self.with_cursor(expired(gap).into())));
+            }
+            if let Some(piece) = self.subscription.ready_piece(PIECE) {
+                return Poll::Ready(Ok(piece));
+            }
+            if !self.subscription.is_mid_snapshot() && self.place.wait(rung, context.waker()) {
+                let expiry = self.principal.expires_at.duration_since(wall).unwrap_or_default();
+                let due = [Some(self.subscription.next_beat()), Some(self.old), self.deadline, now.checked_add(expiry)];
+                let due = due.into_iter().flatten().min().expect("a heartbeat is always due").into();
+                if due < self.timer.deadline() || self.timer.is_elapsed() {
+                    self.timer.as_mut().reset(due);
+                }
+                ready!(self.timer.as_mut().poll(context));
+            }
+        }
+    }
+
+    fn drain(&mut self) -> Bytes {
+        let reconnect_after = self.service.rules.reconnect_spread.mul_f64(fastrand::f64());
+        let ending = Failure::new(Reason::Draining, "this server is going away: connect again and resume");
+        self.ending = Some(ending.retry_after(reconnect_after));
+        self.service.hub.with_state(|state| self.subscription.draining(state, reconnect_after)).to_wire()
+    }
+
+    fn with_cursor(&self, mut status: Status) -> Status {
+        let cursor = self.service.hub.with_state(|state| self.subscription.cursor(state));
+        if let Some(cursor) = cursor.and_then(|cursor| MetadataValue::try_from(cursor).ok()) {
+            status.metadata_mut().insert(CURSOR_TRAILER, cursor);
+        }
+        status
+    }
+}
+
+/// The log does not reach back to where the client would go on.
+pub(super) fn expired(gap: Gap) -> Failure {
+    Failure::new(Reason::CursorExpired, "the cursor cannot be continued: subscribe without one")
+        .with("oldest_sequence", gap.oldest.0.to_string())
+        .with("head_sequence", gap.head.0.to_string())
+}
+
+/// The body: empty once the trailers are out.
+pub(super) struct EventBody(pub(super) Option<Reader>);
+
+impl http_body::Body for EventBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+        let Some(reader) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = match ready!(reader.poll_next(context)) {
+            Ok(piece) => Ok(http_body::Frame::data(piece)),
+            Err(status) => {
+                self.0 = None;
+                let mut trailers = HeaderMap::new();
+                status.add_header(&mut trailers).map(|()| http_body::Frame::trailers(trailers))
+            }
+        };
+        Poll::Ready(Some(frame))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}
