@@ -15,7 +15,6 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -29,10 +28,8 @@ use tokio::{
 use tonic::{Status, body::Body};
 use tracing::{debug, error};
 
+use super::guard::STALL;
 use crate::telemetry::names;
-
-/// For so long a client may leave a stream without the window that its next bytes need.
-pub(super) const STALL: Duration = Duration::from_secs(30);
 
 /// The executor that hyper gives calls to: they wait here until the connection's task takes them.
 #[derive(Clone, Default)]
@@ -124,10 +121,10 @@ thread_local! {
     static HANDED_OUT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// One call. It ends early, which resets its stream, where its client leaves it without window for too long.
+/// One call. It ends early, which resets its stream, where its client leaves it without window for [`STALL`].
 struct Call {
     answer: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// How long the bytes that are handed out may still wait.
+    /// How long the bytes that are handed out may still wait for window.
     unsent: Option<Pin<Box<Sleep>>>,
 }
 
@@ -181,5 +178,79 @@ impl http_body::Body for Handed {
 
     fn size_hint(&self) -> SizeHint {
         self.0.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use hyper::rt::Executor as _;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// A connection that counts how often it is looked after; calls write to it by waking it, as h2's do.
+    #[derive(Default)]
+    struct Peer {
+        looks: AtomicUsize,
+        task: AtomicWaker,
+        over: AtomicBool,
+    }
+
+    impl Peer {
+        fn poll(&self, context: &Context<'_>) -> Poll<()> {
+            self.looks.fetch_add(1, SeqCst);
+            self.task.register(context.waker());
+            if self.over.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_many_calls_write_at_once_is_one_look_at_the_connection() {
+        let (calls, peer, event) = (Calls::default(), Arc::new(Peer::default()), Arc::new(Notify::new()));
+        for _ in 0..100 {
+            let (peer, event) = (Arc::clone(&peer), Arc::clone(&event));
+            calls.execute(async move {
+                for _ in 0..3 {
+                    event.notified().await;
+                    peer.task.wake();
+                }
+            });
+        }
+        let running = tokio::spawn({
+            let (calls, peer) = (calls.clone(), Arc::clone(&peer));
+            async move { calls.run_with(poll_fn(|context| peer.poll(context))).await }
+        });
+        // The runtime has one thread: whatever is woken has run when this comes back.
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            let before = peer.looks.load(SeqCst);
+            event.notify_waiters();
+            tokio::task::yield_now().await;
+            assert_eq!(peer.looks.load(SeqCst), before + 1);
+        }
+        peer.over.store(true, SeqCst);
+        peer.task.wake();
+        running.await.expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_leaves_the_others() {
+        let (calls, peer, done) = (Calls::default(), Arc::new(Peer::default()), Arc::new(Notify::new()));
+        calls.execute(async { panic!("of a call, on purpose") });
+        calls.execute({
+            let done = Arc::clone(&done);
+            async move { done.notify_one() }
+        });
+        let running = tokio::spawn({
+            let peer = Arc::clone(&peer);
+            async move { calls.run_with(poll_fn(|context| peer.poll(context))).await }
+        });
+        done.notified().await;
+        peer.over.store(true, SeqCst);
+        peer.task.wake();
+        running.await.expect("no panic");
     }
 }

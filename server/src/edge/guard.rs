@@ -12,8 +12,11 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// An IO that ends with [`io::ErrorKind::TimedOut`] where nothing is heard after it opened, or nothing moves in either
-/// direction for too long. A peer that answers HTTP/2 pings is not silent; one that does not is found by those.
+/// For so long a peer may take nothing of what is written to it.
+pub(super) const STALL: Duration = Duration::from_secs(30);
+
+/// An IO that ends with [`io::ErrorKind::TimedOut`] where nothing is heard after it opened, where what is written stays
+/// with us for [`STALL`], or where nothing moves in either direction for too long. A peer that answers HTTP/2 pings is not silent; one that does not is found by those.
 #[derive(Debug)]
 pub(super) struct Guarded<IO> {
     io: IO,
@@ -22,11 +25,13 @@ pub(super) struct Guarded<IO> {
     deadline: Pin<Box<Sleep>>,
     // Moving the deadline costs a walk through the timer wheel; most bytes come soon after others.
     last_moved: Instant,
+    /// Since when a write waits for the peer.
+    stuck: Option<Instant>,
 }
 
 impl<IO> Guarded<IO> {
     pub(super) fn new(io: IO, first_byte: Duration, idle: Duration) -> Self {
-        Self { io, idle, heard: false, deadline: Box::pin(sleep(first_byte)), last_moved: Instant::now() }
+        Self { io, idle, heard: false, deadline: Box::pin(sleep(first_byte)), last_moved: Instant::now(), stuck: None }
     }
 
     fn moved(&mut self) {
@@ -36,7 +41,8 @@ impl<IO> Guarded<IO> {
     /// An error once the time is over.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         while self.deadline.as_mut().poll(context).is_ready() {
-            let next = self.last_moved + self.idle;
+            let next = (self.last_moved + self.idle)
+                .min(self.stuck.map_or(self.last_moved + self.idle, |since| since + STALL));
             if !self.heard || next <= Instant::now() {
                 return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer is silent"));
             }
@@ -67,10 +73,17 @@ impl<IO: AsyncWrite + Unpin> Guarded<IO> {
     /// What a write came to: progress moves the deadline, waiting is bounded by it.
     fn written(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match poll {
-            Poll::Pending => self.poll_silence(context).map(Err),
+            Poll::Pending => {
+                let overdue = *self.stuck.get_or_insert_with(Instant::now) + STALL;
+                if self.heard && overdue < self.deadline.deadline() {
+                    self.deadline.as_mut().reset(overdue);
+                }
+                self.poll_silence(context).map(Err)
+            }
             Poll::Ready(result) => {
                 if result.as_ref().is_ok_and(|count| *count > 0) {
                     self.moved();
+                    self.stuck = None;
                 }
                 Poll::Ready(result)
             }
@@ -152,7 +165,26 @@ mod tests {
         let mut io = Guarded::new(io, FIRST, IDLE);
         peer.write_all(b"x").await.expect("there is room");
         io.read_exact(&mut [0]).await.expect("a byte");
+        let start = Instant::now();
         let error = io.write_all(&[0; 64]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(about(STALL).contains(&start.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_slowly_is_kept() {
+        let (mut peer, io) = duplex(8);
+        let mut io = Guarded::new(io, FIRST, IDLE);
+        peer.write_all(b"x").await.expect("there is room");
+        io.read_exact(&mut [0]).await.expect("a byte");
+        let reading = tokio::spawn(async move {
+            for _ in 0..8 {
+                sleep(STALL * 3 / 4).await;
+                peer.read_exact(&mut [0; 8]).await.expect("there is more");
+            }
+            peer
+        });
+        io.write_all(&[0; 64]).await.expect("it reads");
+        drop(reading.await.expect("no panic"));
     }
 }

@@ -30,10 +30,12 @@ use crate::{
 
 /// HTTP/2's first words (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 
 async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -354,6 +356,50 @@ async fn a_flood_of_malformed_calls_ends_the_connection() {
     // ENHANCE_YOUR_CALM (RFC 9113, section 7).
     assert_eq!(goaway[4..8], 11_u32.to_be_bytes());
     assert!(resets <= 256, "{resets} resets");
+}
+
+/// A client may take its connection's window and leave one stream without: that stream goes, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_read_is_reset_and_its_connection_goes_on() {
+    let limits = LimitsConfig { keepalive_interval: Duration::from_secs(3_600), ..LimitsConfig::default() };
+    let server = serve(limits, None).await;
+    let mut tcp = TcpStream::connect(server.address).await.expect("a connection");
+    // INITIAL_WINDOW_SIZE 0 (RFC 9113, section 6.5.2).
+    tcp.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat()).await.expect("sent");
+    let path = b"/grpc.health.v1.Health/Watch";
+    let content_type = b"application/grpc";
+    let block = [
+        // `:method POST`, `:scheme http`, then `:path` and `content-type` by the names of the static table.
+        &[0x83, 0x86, 0x04, path.len() as u8][..],
+        path,
+        &[0x0f, 0x10, content_type.len() as u8],
+        content_type,
+    ]
+    .concat();
+    let watch = |stream| [frame(HEADERS, 0x04, stream, &block), frame(DATA, 0x01, stream, &[0; 5])].concat();
+    tcp.write_all(&[watch(1), watch(3), frame(WINDOW_UPDATE, 0, 3, &1_000_u32.to_be_bytes())].concat())
+        .await
+        .expect("sent");
+    let start = tokio::time::Instant::now();
+    let mut read = BTreeSet::new();
+    let reset = loop {
+        let mut head = [0; 9];
+        tcp.read_exact(&mut head).await.expect("the connection goes on");
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        tcp.read_exact(&mut payload).await.expect("the connection goes on");
+        match (head[3], head[8]) {
+            (DATA, stream) => drop(read.insert(stream)),
+            (RST_STREAM, stream) => break stream,
+            _ => {}
+        }
+    };
+    assert_eq!((reset, read), (1, BTreeSet::from([3])));
+    assert_eq!(start.elapsed().as_secs(), 30);
+    // The stream that is read goes on.
+    server.health.live(true).await;
+    tcp.write_all(&watch(5)).await.expect("sent");
+    let (kind, _) = read_frame(&mut tcp).await.expect("the connection goes on");
+    assert_eq!(kind, HEADERS);
 }
 
 /// The limits that the server announces in its SETTINGS.

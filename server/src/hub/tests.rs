@@ -14,6 +14,7 @@ use parlor_proto::v1::{
     self, UpstreamState, VoiceEventKind, reset::Reason, subscribe_voice_events_response::Body, voice_event::Kind,
 };
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::*;
 use crate::auth::GuildGrant;
@@ -411,6 +412,40 @@ fn draining_repeats_the_position_that_the_client_holds() {
     let late = client.subscription.draining(&stage.state(), Duration::from_secs(1)).decode();
     assert_eq!(Some(late.sequence), client.position);
     assert_eq!(late.cursor, client.cursor);
+}
+
+#[test]
+fn what_is_ready_goes_out_in_pieces_of_whole_frames() {
+    let stage = Stage::new(1_000);
+    let mut client = stage.open(order(Start::Latest));
+    client.drain(&stage);
+    for user in 0..20 {
+        stage.apply(voice(1, user, Some(1)));
+    }
+    let mut subscription = client.subscription;
+    subscription.advance(&stage.state(), 1.0, WALL, stage.now).expect("no gap policy");
+    let mut sequences = Vec::new();
+    while let Some(piece) = subscription.ready_piece(1_000) {
+        assert!(piece.len() <= 1_000);
+        let mut rest = &piece[..];
+        let before = sequences.len();
+        while let [0, length @ ..] = rest {
+            let (length, message) = length.split_at(4);
+            let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
+            let message = v1::SubscribeVoiceEventsResponse::decode(&message[..length]).expect("a message");
+            sequences.push(message.sequence);
+            rest = &rest[5 + length..];
+        }
+        assert!(sequences.len() > before + 1 || sequences.len() == 20, "more than one event to a piece");
+    }
+    let head = stage.head();
+    assert_eq!(sequences, (head - 19..=head).collect::<Vec<_>>());
+
+    stage.apply(voice(1, 99, Some(1)));
+    subscription.advance(&stage.state(), 1.0, WALL, stage.now).expect("no gap policy");
+    let alone = subscription.ready_piece(1).expect("one frame, however long");
+    assert!(alone.len() > 1);
+    assert_eq!(subscription.ready_piece(1), None);
 }
 
 /// What happens in a random history.
