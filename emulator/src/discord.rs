@@ -103,7 +103,8 @@ impl Discord {
             | Fault::InvalidateSession { .. }
             | Fault::Close { .. }
             | Fault::KillSessions
-            | Fault::RequestHeartbeat => {
+            | Fault::RequestHeartbeat
+            | Fault::SendPayload { .. } => {
                 self.with_gateway(now, |gateway, around| {
                     gateway.strike(&injection.fault, injection.bot, around, now);
                 });
@@ -111,18 +112,25 @@ impl Discord {
             Fault::RefuseConnections
             | Fault::RefuseTcp
             | Fault::AcceptThenClose { .. }
+            | Fault::GreetWith { .. }
+            | Fault::NameResumeUrl { .. }
+            | Fault::HoldGuildCreates
+            | Fault::ReverseDispatches
             | Fault::HoldHeartbeatAcks
             | Fault::HoldRest
             | Fault::SwallowDispatches { .. }
             | Fault::DuplicateDispatches { .. }
+            | Fault::RepeatDispatches { .. }
+            | Fault::RefuseIdentifies { .. }
             | Fault::NextRest { .. } => self.faults.add(injection),
             Fault::Rest(fault) => self.faults.trouble(fault, injection.bot, now),
         }
     }
 
     /// Ends every lasting fault.
-    pub(crate) fn clear_faults(&mut self) {
+    pub(crate) fn clear_faults(&mut self, now: Timestamp) {
         self.faults.clear();
+        self.with_gateway(now, |gateway, around| gateway.pay_guild_creates(around, now));
     }
 
     /// Lets a script act on the world.

@@ -34,6 +34,11 @@ pub enum Fault {
     KillSessions,
     /// Op 1 from the server: the client should send a heartbeat at once.
     RequestHeartbeat,
+    /// This text as a payload, whatever it is: what clients do not understand they should survive.
+    SendPayload {
+        /// The payload.
+        text: String,
+    },
 
     // ---- until cleared ----
     /// Gateway handshakes are answered with HTTP 503. REST goes on.
@@ -46,6 +51,20 @@ pub enum Fault {
         #[serde(default)]
         code: Option<u16>,
     },
+    /// New gateway connections get this text before Hello.
+    GreetWith {
+        /// The payload.
+        text: String,
+    },
+    /// READY names this URL to resume at.
+    NameResumeUrl {
+        /// The URL, without a trailing slash.
+        url: String,
+    },
+    /// New sessions get READY, but the GUILD_CREATEs that it promises only when the fault is cleared.
+    HoldGuildCreates,
+    /// What one change gives rise to is dispatched in reverse order, the effect before its cause.
+    ReverseDispatches,
     /// Heartbeats are not acknowledged.
     HoldHeartbeatAcks,
     /// REST requests wait for their answer until the fault is cleared. They are carried out then.
@@ -67,6 +86,18 @@ pub enum Fault {
         /// Only this type.
         #[serde(default)]
         event: Option<String>,
+    },
+    /// Dispatches that are delivered so many times, each time with its own sequence number.
+    RepeatDispatches {
+        /// How many deliveries.
+        next: u32,
+        /// How often each one arrives.
+        times: u32,
+    },
+    /// IDENTIFYs that are answered with op 9 `d: false`.
+    RefuseIdentifies {
+        /// How many.
+        next: u32,
     },
     /// REST answers that are replaced by another.
     NextRest {
@@ -164,10 +195,8 @@ impl Twist {
 /// What becomes of one delivery of a dispatch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Delivery {
-    /// It arrives.
-    Once,
-    /// It arrives twice.
-    Twice,
+    /// It arrives so many times.
+    Arrives(u32),
     /// It never arrives.
     Never,
 }
@@ -211,13 +240,51 @@ impl StandingFaults {
             .find_map(|injection| if let Fault::AcceptThenClose { code } = injection.fault { Some(code) } else { None })
     }
 
+    pub(crate) fn holds_guild_creates(&self) -> bool {
+        self.injections.iter().any(|injection| injection.fault == Fault::HoldGuildCreates)
+    }
+
+    pub(crate) fn reverses_dispatches(&self) -> bool {
+        self.injections.iter().any(|injection| injection.fault == Fault::ReverseDispatches)
+    }
+
+    /// What new connections hear before Hello.
+    pub(crate) fn greeting(&self) -> Option<&str> {
+        self.injections.iter().find_map(|injection| {
+            if let Fault::GreetWith { text } = &injection.fault { Some(text.as_str()) } else { None }
+        })
+    }
+
+    /// Where READY says that sessions are resumed, if a fault says it.
+    pub(crate) fn resume_url(&self) -> Option<&str> {
+        self.injections.iter().find_map(|injection| {
+            if let Fault::NameResumeUrl { url } = &injection.fault { Some(url.as_str()) } else { None }
+        })
+    }
+
+    /// Uses up one refusal of an IDENTIFY.
+    pub(crate) fn refuses_identify(&mut self, of: UserId) -> bool {
+        let mut standing = self.injections.iter_mut().filter(|each| each.strikes(Some(of)));
+        let left = standing.find_map(|each| {
+            if let Fault::RefuseIdentifies { next } = &mut each.fault {
+                Some(next).filter(|next| **next > 0)
+            } else {
+                None
+            }
+        });
+        let Some(left) = left else { return false };
+        *left -= 1;
+        self.drop_spent();
+        true
+    }
+
     pub(crate) fn holds_acks(&self, bot: Option<UserId>) -> bool {
         self.injections.iter().any(|each| each.fault == Fault::HoldHeartbeatAcks && each.strikes(bot))
     }
 
     /// Uses up one delivery of the first fault that fits.
     pub(crate) fn delivery(&mut self, of: UserId, event_name: &str) -> Delivery {
-        let mut outcome = Delivery::Once;
+        let mut outcome = Delivery::Arrives(1);
         for injection in &mut self.injections {
             if injection.bot.is_some_and(|bot| bot != of) {
                 continue;
@@ -225,8 +292,15 @@ impl StandingFaults {
             let fate = if matches!(injection.fault, Fault::SwallowDispatches { .. }) {
                 Delivery::Never
             } else {
-                Delivery::Twice
+                Delivery::Arrives(2)
             };
+            if let Fault::RepeatDispatches { next, times } = &mut injection.fault
+                && *next > 0
+            {
+                *next -= 1;
+                outcome = Delivery::Arrives(*times);
+                break;
+            }
             if let Fault::SwallowDispatches { next, event } | Fault::DuplicateDispatches { next, event } =
                 &mut injection.fault
                 && *next > 0
@@ -272,6 +346,8 @@ impl StandingFaults {
                 injection.fault,
                 Fault::SwallowDispatches { next: 0, .. }
                     | Fault::DuplicateDispatches { next: 0, .. }
+                    | Fault::RepeatDispatches { next: 0, .. }
+                    | Fault::RefuseIdentifies { next: 0 }
                     | Fault::NextRest { times: 0, .. }
             )
         });

@@ -70,9 +70,9 @@ pub use shell::{Emulator, Person};
 pub use stats::Stats;
 pub use world::{
     ANN, Actor, AuditAction, AuditChange, AuditEntry, AuditEntryId, Author, Availability, BOB, Bot, BotToken, CLEO,
-    Channel, ChannelEdit, ChannelError, ChannelId, ChannelKind, DAN, GAMES, GENERAL, Guild, GuildId, Holder, Invite,
-    InviteCode, InviteError, InviteTerms, LOBBY, Member, MemberEdit, Message, MessageId, NewChannel, NewMessage,
-    OTHER_GUILD, OTHER_ROOM, OWNER, Overwrite, OverwriteTarget, PARLOR_DEV, ParseIdError, Permissions, Role, RoleId,
-    Standing, Switches, Timestamp, User, UserId, VOICE_CATEGORY, VoiceCredentials, VoiceError, VoiceSettings,
-    VoiceState, Webhook, WebhookError, WebhookId, WebhookToken, World,
+    Channel, ChannelEdit, ChannelError, ChannelId, ChannelKind, DAN, GAMES, GENERAL, Guild, GuildId, Happening, Holder,
+    Invite, InviteCode, InviteError, InviteTerms, LOBBY, Member, MemberEdit, Message, MessageId, NewChannel,
+    NewMessage, OTHER_GUILD, OTHER_ROOM, OWNER, Overwrite, OverwriteTarget, PARLOR_DEV, ParseIdError, Permissions,
+    Presence, Role, RoleId, RoomFace, Standing, Switches, Timestamp, Transition, User, UserId, VOICE_CATEGORY,
+    VoiceCredentials, VoiceError, VoiceSettings, VoiceState, Webhook, WebhookError, WebhookId, WebhookToken, World,
 };

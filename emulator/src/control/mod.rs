@@ -100,7 +100,7 @@ fn carry_out(discord: &mut Discord, request: &ControlRequest<'_>, steps: &[&str]
         ("GET", ["audit-log"]) => Ok(view::audit_log(discord.world())),
         ("GET", ["faults"]) => Ok(json!({"faults": discord.faults().all()})),
         ("DELETE", ["faults"]) => {
-            discord.clear_faults();
+            discord.clear_faults(now);
             Ok(json!({"faults": []}))
         }
         ("POST", ["faults"]) => {

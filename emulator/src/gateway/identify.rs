@@ -96,6 +96,9 @@ impl Gateway {
         if intents.intersects(Intents::PRIVILEGED.without(self.limits.privileged_intents)) {
             return self.close(id, CloseReason::DisallowedIntents, around, now);
         }
+        if around.faults.refuses_identify(bot) {
+            return self.send(id, 9, &json!(false));
+        }
         let budget = self.budgets.entry(bot).or_insert_with(|| IdentifyBudget::fresh(now));
         match budget.ask(shard.0, &self.limits, now) {
             Verdict::Granted => self.begin(id, bot, intents, shard, identify.shard.is_some(), around, now),
@@ -141,7 +144,7 @@ impl Gateway {
             "guilds": mine.iter().map(|guild| wire::unavailable_guild(guild.id)).collect::<Vec<_>>(),
             "session_id": session_id,
             "session_type": "normal",
-            "resume_gateway_url": self.resume_url,
+            "resume_gateway_url": around.faults.resume_url().unwrap_or(&self.resume_url),
             "application": {"id": bot, "flags": 0},
             "presences": [],
             "relationships": [],
@@ -154,17 +157,35 @@ impl Gateway {
         if tells_shard {
             ready["shard"] = json!([shard.0, shard.1]);
         }
-        let creates: Vec<Value> = if intents.contains(Intents::GUILDS) {
-            mine.iter()
-                .filter(|guild| guild.availability == Availability::Available)
-                .map(|guild| wire::guild_create(world, guild, bot))
-                .collect()
-        } else {
-            Vec::new()
-        };
         self.tell(&session_id, EventKind::Ready, &ready, around, now);
+        if around.faults.holds_guild_creates() {
+            self.owed.push(session_id);
+        } else {
+            self.tell_guilds(&session_id, around, now);
+        }
+    }
+
+    /// Sends a session the GUILD_CREATEs that its READY promised.
+    fn tell_guilds(&mut self, session_id: &str, around: &mut Surroundings<'_>, now: Timestamp) {
+        let Some(Session { bot, intents, shard, .. }) = self.sessions.get(session_id) else { return };
+        if !intents.contains(Intents::GUILDS) {
+            return;
+        }
+        let (bot, shard, world) = (*bot, *shard, &*around.world);
+        let creates: Vec<Value> = world
+            .guilds_of(bot)
+            .filter(|guild| guild.id.shard(shard.1) == shard.0 && guild.availability == Availability::Available)
+            .map(|guild| wire::guild_create(world, guild, bot))
+            .collect();
         for body in creates {
-            self.tell(&session_id, EventKind::GuildCreate, &body, around, now);
+            self.tell(session_id, EventKind::GuildCreate, &body, around, now);
+        }
+    }
+
+    /// Sends the GUILD_CREATEs that a fault held back.
+    pub(crate) fn pay_guild_creates(&mut self, around: &mut Surroundings<'_>, now: Timestamp) {
+        for session in std::mem::take(&mut self.owed) {
+            self.tell_guilds(&session, around, now);
         }
     }
 

@@ -29,7 +29,7 @@ use session::{Fate, Link, Session};
 use crate::config::GatewayLimits;
 use crate::faults::{Delivery, Fault, StandingFaults};
 use crate::stats::Stats;
-use crate::world::{Channel, Dispatch, EventKind, Timestamp, UserId, World, wire};
+use crate::world::{Audience, Channel, Dispatch, EventKind, GuildId, Timestamp, UserId, World, wire};
 
 /// A gateway websocket.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -96,6 +96,8 @@ pub(crate) struct Gateway {
     sessions: BTreeMap<String, Session>,
     budgets: BTreeMap<UserId, IdentifyBudget>,
     outputs: Vec<Output>,
+    /// Sessions whose GUILD_CREATEs a fault holds back.
+    owed: Vec<String>,
 }
 
 impl Gateway {
@@ -108,6 +110,7 @@ impl Gateway {
             sessions: BTreeMap::new(),
             budgets: BTreeMap::new(),
             outputs: Vec::new(),
+            owed: Vec::new(),
         }
     }
 
@@ -130,6 +133,9 @@ impl Gateway {
         if !matches!(version, None | Some(9 | 10)) {
             self.close(id, CloseReason::InvalidApiVersion, around, now);
             return id;
+        }
+        if let Some(text) = around.faults.greeting() {
+            self.outputs.push(Output::Send(id, text.into()));
         }
         let interval = self.limits.heartbeat_interval.as_millis() as u64;
         self.send(id, 10, &json!({"heartbeat_interval": interval, "_trace": [TRACE]}));
@@ -235,12 +241,20 @@ impl Gateway {
 
     /// Hands dispatches to the sessions that they concern.
     pub(crate) fn deliver(&mut self, dispatches: &[Dispatch], around: &mut Surroundings<'_>, now: Timestamp) {
+        let mut dispatches: Vec<&Dispatch> = dispatches.iter().collect();
+        if around.faults.reverses_dispatches() {
+            dispatches.reverse();
+        }
         for dispatch in dispatches {
             for session in self.sessions.values_mut().filter(|session| session.hears(dispatch)) {
                 let times = match around.faults.delivery(session.bot, dispatch.kind.name()) {
-                    Delivery::Once => 1,
-                    Delivery::Twice => 2,
-                    Delivery::Never => 0,
+                    Delivery::Arrives(times) => times,
+                    Delivery::Never => {
+                        if let Audience::Guild { guild, .. } = &dispatch.audience {
+                            around.world.note_unsent(*guild);
+                        }
+                        0
+                    }
                 };
                 for _ in 0..times {
                     let frame = session.record(dispatch.kind, session.view(dispatch), &self.limits, now);
@@ -284,6 +298,8 @@ impl Gateway {
                 self.cut(id, now);
             } else if *fault == Fault::RequestReconnect {
                 self.send(id, 7, &Value::Null);
+            } else if let Fault::SendPayload { text } = fault {
+                self.outputs.push(Output::Send(id, text.as_str().into()));
             } else if *fault == Fault::RequestHeartbeat {
                 self.send(id, 1, &Value::Null);
             } else if let Fault::Close { code } = *fault {

@@ -184,7 +184,7 @@ impl Emulator {
 
     /// Ends every fault that lasts.
     pub fn clear_faults(&self) {
-        self.shared.with(|discord, _| discord.clear_faults());
+        self.shared.with(Discord::clear_faults);
     }
 
     /// Counts of what clients did so far.

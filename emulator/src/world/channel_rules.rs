@@ -42,6 +42,7 @@ impl World {
     pub(super) fn insert_channel(&mut self, channel: Channel) {
         let (id, guild) = (channel.id, channel.guild_id);
         let body = wire::channel(&channel);
+        self.note_channel(&channel, true);
         if let Some(home) = self.guilds.get_mut(&guild) {
             home.channels.insert(id, channel);
             self.guild_of_channel.insert(id, guild);
@@ -108,6 +109,7 @@ impl World {
         self.forget_webhooks_of(id);
         let gone = self.guilds.get_mut(&guild).and_then(|home| home.channels.remove(&id));
         let gone = gone.ok_or(ChannelError::UnknownChannel(id))?;
+        self.note_channel(&gone, false);
         self.tell_guild(guild, EventKind::ChannelDelete, &wire::channel(&gone));
         Ok(gone)
     }
@@ -128,6 +130,7 @@ impl World {
     fn replace_channel(&mut self, channel: Channel) {
         let body = wire::channel(&channel);
         let guild = channel.guild_id;
+        self.note_channel(&channel, true);
         if let Some(slot) = self.channel_mut(channel.id) {
             *slot = channel;
         }

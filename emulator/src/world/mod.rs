@@ -12,6 +12,7 @@ mod guild;
 mod guild_rules;
 mod id;
 mod invite;
+mod journal;
 mod message;
 mod permissions;
 mod seed;
@@ -34,6 +35,7 @@ pub use guild::{Availability, Bot, BotToken, Guild, Member, Role, Standing, User
 pub use guild_rules::MemberEdit;
 pub use id::{AuditEntryId, ChannelId, GuildId, MessageId, ParseIdError, RoleId, UserId, WebhookId};
 pub use invite::{Invite, InviteCode, InviteError, InviteTerms};
+pub use journal::{Happening, Presence, RoomFace, Transition};
 pub use message::{Author, Message, NewMessage};
 pub use permissions::{Overwrite, OverwriteTarget, Permissions};
 pub use seed::{
@@ -73,6 +75,7 @@ pub struct World {
     webhooks: BTreeMap<WebhookId, Webhook>,
     audit_log: Vec<AuditEntry>,
     outbox: Vec<Dispatch>,
+    journal: Option<Vec<Transition>>,
 }
 
 impl World {
@@ -91,6 +94,7 @@ impl World {
             webhooks: BTreeMap::new(),
             audit_log: Vec::new(),
             outbox: Vec::new(),
+            journal: None,
         }
     }
 

@@ -211,6 +211,7 @@ impl World {
     }
 
     pub(super) fn tell_voice_state(&mut self, guild: GuildId, user: UserId) {
+        self.note_voice(guild, user);
         if let Some(body) = self.voice_state_body(guild, user) {
             self.tell_guild(guild, EventKind::VoiceStateUpdate, &body);
         }
@@ -241,6 +242,7 @@ impl World {
         let Some(state) = self.guilds.get_mut(&guild).and_then(|home| home.voice_states.remove(&user)) else {
             return;
         };
+        self.note_voice(guild, user);
         let Some(mut body) = self.render_voice_state(guild, user, &state) else { return };
         body["channel_id"] = Value::Null;
         self.tell_guild(guild, EventKind::VoiceStateUpdate, &body);

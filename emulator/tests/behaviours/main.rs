@@ -14,6 +14,7 @@ mod lifecycle;
 mod outages;
 mod permissions;
 mod purity;
+mod rare_faults;
 mod rate_limits;
 mod rest;
 mod rest_troubles;
