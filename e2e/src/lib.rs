@@ -19,6 +19,7 @@ mod process;
 pub mod reference;
 mod terminal;
 mod tokens;
+pub mod validator;
 mod watcher;
 
 use std::{path::PathBuf, time::Duration};
