@@ -21,10 +21,16 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use crate::{Issuer, Token, Watcher, soon};
+use crate::{
+    Archive, Issuer, Token, Watcher, soon,
+    validator::{Ground, validate},
+};
 
 /// The bot token of every house; a test looks for it where it must not be.
 const BOT_TOKEN: &str = "canary-bot-token.never.shown";
+
+/// How long news may be under way between the emulated Discord and the server of a test.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// What a house is built from.
 #[derive(Clone, Default)]
@@ -46,14 +52,16 @@ impl Setup {
     /// Builds the house and waits until the gateway is live.
     pub async fn start(self) -> House {
         let emulator = Emulator::start(self.discord.clone()).await.expect("a free port");
+        emulator.world(discord_emulator::World::keep_journal);
         let store = tempfile::tempdir().expect("a directory");
-        let mut house = House { emulator, server: None, store, setup: self, ahead: Arc::default(), addresses: None };
+        let (ahead, archive) = (Arc::default(), Archive::default());
+        let mut house = House { emulator, server: None, store, setup: self, ahead, addresses: None, archive };
         house.start_server().await;
         house
     }
 }
 
-/// An emulated Discord with a server against it.
+/// An emulated Discord with a server against it. When it goes, it judges what its subscribers were sent.
 pub struct House {
     /// Discord.
     pub emulator: Emulator,
@@ -63,6 +71,20 @@ pub struct House {
     /// How far the server's clock is ahead, in seconds.
     ahead: Arc<AtomicU64>,
     addresses: Option<(SocketAddr, SocketAddr)>,
+    archive: Archive,
+}
+
+impl Drop for House {
+    /// Judges what every subscriber was sent.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let journal = self.emulator.world(|world| world.journal().to_vec());
+        let ground = Ground { journal, settled: None, slack: SLACK };
+        let report = validate(&self.archive.recordings(), &ground);
+        assert!(report.findings.is_empty(), "the streams are not what was promised: {report}\n{:#?}", report.findings);
+    }
 }
 
 impl House {
@@ -186,9 +208,22 @@ impl House {
 
     /// A Rust subscriber to everything, past its first snapshot.
     pub async fn watch(&self) -> Watcher {
-        let mut watcher = Watcher::subscribe(&self.parlor().await, Default::default()).await;
+        self.watch_as(&Token::default()).await
+    }
+
+    /// A Rust subscriber to everything that a token covers, past its first snapshot.
+    pub async fn watch_as(&self, token: &Token) -> Watcher {
+        let all = token.guilds == ["*"];
+        let granted = (!all).then(|| token.guilds.iter().cloned().collect());
+        let parlor = self.parlor_with(&Issuer::get().sign(token)).await;
+        let mut watcher = Watcher::subscribe(self, &parlor, Default::default(), granted).await;
         watcher.until(|picture| !picture.is_partial()).await;
         watcher
+    }
+
+    /// What its subscribers are sent.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
     }
 
     /// What a subscriber to everything has to see: everybody in each room, empty rooms included.

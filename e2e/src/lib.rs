@@ -13,7 +13,9 @@
 //!
 //! Every wait is for something, and bounded by [`PATIENCE`].
 
+mod archive;
 mod house;
+mod outline;
 mod page;
 mod process;
 pub mod reference;
@@ -25,6 +27,7 @@ mod watcher;
 use std::{path::PathBuf, time::Duration};
 
 pub use self::{
+    archive::{Archive, Tape, now},
     house::{House, Setup},
     page::{Block, Page, pages},
     process::{Process, grpcurl},

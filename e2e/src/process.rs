@@ -2,13 +2,17 @@
 
 use std::{collections::VecDeque, process::Stdio};
 
+use parlor_client::v1::VoiceEventKind;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::{House, root, soon};
+use crate::{
+    House, Tape, outline, root, soon,
+    validator::{From, Sight},
+};
 
 /// A running program.
 pub struct Process {
@@ -18,6 +22,8 @@ pub struct Process {
     lines: Lines<BufReader<ChildStdout>>,
     /// Lines that were passed over by [`Process::answer`].
     passed: VecDeque<Value>,
+    /// Where the frames that it prints go, if it is a subscriber, and where it was asked to begin.
+    tape: Option<(Tape, From)>,
 }
 
 impl Process {
@@ -30,7 +36,9 @@ impl Process {
     pub fn client_with(house: &House, token: &str, program: &str, arguments: &[&str]) -> Self {
         let mut command = interpreter(program);
         command.args(arguments).env("PARLOR_ADDR", house.api().to_string()).env("PARLOR_TOKEN", token);
-        Self::start(program, command)
+        let mut process = Self::start(program, command);
+        process.tape = Some(tape(house, program, arguments));
+        process
     }
 
     /// A bot of `clients/`, logged in to the house's Discord under a token of its own.
@@ -64,7 +72,7 @@ impl Process {
             .unwrap_or_else(|error| panic!("cannot run {name} ({error}): `make clients` installs what it needs"));
         let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let stdin = child.stdin.take();
-        Self { name: name.to_owned(), child, stdin, lines, passed: VecDeque::new() }
+        Self { name: name.to_owned(), child, stdin, lines, passed: VecDeque::new(), tape: None }
     }
 
     /// The next line; `None` when the program has ended.
@@ -78,7 +86,17 @@ impl Process {
     async fn read(&mut self) -> Option<Value> {
         let what = format!("another line of {}", self.name);
         let line = soon(&what, self.lines.next_line()).await.expect("the pipe works")?;
-        Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("{} printed something else: {line}", self.name)))
+        let line: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{} printed something else: {line}", self.name));
+        if let Some((tape, from)) = &self.tape {
+            if line["frame"] == "hello" {
+                tape.opened(from.clone());
+            }
+            if let Some(frame) = outline::frame(&line) {
+                tape.frame(frame);
+            }
+        }
+        Some(line)
     }
 
     /// Reads until a line satisfies a condition, and returns it.
@@ -129,6 +147,30 @@ impl Process {
         soon(&format!("the end of {}", self.name), self.child.wait()).await.expect("it can be waited for");
         lines
     }
+}
+
+/// A recording of what a program prints, of frames in outline.
+fn tape(house: &House, program: &str, arguments: &[&str]) -> (Tape, From) {
+    let after = |flag: &'static str| {
+        arguments.windows(2).filter(move |pair| pair[0] == flag).map(|pair| pair[1].to_owned()).collect::<Vec<_>>()
+    };
+    let kinds = after("--kind").into_iter().filter_map(|kind| {
+        VoiceEventKind::from_str_name(&format!("VOICE_EVENT_KIND_{}", kind.to_uppercase())).map(i32::from)
+    });
+    let sight = Sight {
+        granted: None,
+        guilds: after("--guild").into_iter().collect(),
+        rooms: after("--room").into_iter().collect(),
+        kinds: kinds.collect(),
+    };
+    let from = match (after("--cursor").pop(), after("--start").pop().as_deref()) {
+        (Some(cursor), _) => From::Cursor(cursor),
+        (None, Some("latest")) => From::Latest,
+        // It continues from the answer to its own CreateRoom.
+        _ if program.starts_with("cpp/") => From::Cursor("of a created room".to_owned()),
+        _ => From::Snapshot,
+    };
+    (house.archive().tape(program, sight).in_outline(), from)
 }
 
 fn interpreter(program: &str) -> Command {

@@ -5,27 +5,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use parlor_client::{CallError, Frames, Parlor, Picture, v1};
 use v1::subscribe_voice_events_response::Body;
 
-use crate::{House, PATIENCE, soon};
+use crate::{
+    House, PATIENCE, Tape, soon,
+    validator::{self, Sight},
+};
 
 /// A subscriber.
 pub struct Watcher {
     frames: Frames,
     picture: Picture,
     seen: Vec<v1::SubscribeVoiceEventsResponse>,
+    tape: Tape,
 }
 
 impl Watcher {
-    /// Subscribes.
-    pub async fn subscribe(parlor: &Parlor, request: v1::SubscribeVoiceEventsRequest) -> Self {
+    /// Subscribes; the house judges what it is sent. `granted`: the guilds that its token covers, `None` = all.
+    pub async fn subscribe(
+        house: &House,
+        parlor: &Parlor,
+        request: v1::SubscribeVoiceEventsRequest,
+        granted: Option<BTreeSet<String>>,
+    ) -> Self {
+        let tape = house.archive().tape("a Rust subscriber", Sight::of(&request, granted));
+        let from = validator::From::of(&request);
         let frames = parlor.subscribe(request).await.expect("the subscription opens");
-        Self { frames, picture: Picture::default(), seen: Vec::new() }
+        tape.opened(from);
+        Self { frames, picture: Picture::default(), seen: Vec::new(), tape }
     }
 
     /// Subscribes again with what is held, as a client does whose stream has ended.
     pub async fn resume(&mut self, parlor: &Parlor) {
         let start = v1::subscribe_voice_events_request::Start::Cursor(self.picture.cursor().to_owned());
         let request = v1::SubscribeVoiceEventsRequest { start: Some(start), ..Default::default() };
+        self.tape.ended(None);
+        let from = validator::From::of(&request);
         self.frames = parlor.subscribe(request).await.expect("the subscription opens");
+        self.tape.opened(from);
     }
 
     /// What is held.
@@ -40,8 +55,10 @@ impl Watcher {
 
     /// The next frame; an error or the end is given back.
     pub async fn next(&mut self) -> Result<Option<v1::SubscribeVoiceEventsResponse>, CallError> {
-        let frame = soon("another frame", self.frames.next()).await?;
+        let frame =
+            soon("another frame", self.frames.next()).await.inspect_err(|error| self.tape.ended(Some(error)))?;
         if let Some(frame) = &frame {
+            self.tape.frame(frame.clone());
             self.picture.fold(frame).expect("nothing is missing");
             self.seen.push(frame.clone());
         }

@@ -16,6 +16,8 @@ pub struct Config {
     pub bot_permissions: Permissions,
     /// The voice server's `host:port`, as VOICE_SERVER_UPDATE names it.
     pub voice_endpoint: String,
+    /// The gateway's URL as clients are told it, without a trailing slash; `None` = where the emulator listens.
+    pub gateway_url: Option<String>,
     /// Limits of the gateway.
     pub gateway: GatewayLimits,
     /// Limits of REST.
@@ -28,6 +30,7 @@ impl Default for Config {
             tokens: None,
             bot_permissions: Permissions::ALL.without(Permissions::ADMINISTRATOR),
             voice_endpoint: "127.0.0.1:50443".to_owned(),
+            gateway_url: None,
             gateway: GatewayLimits::default(),
             rest: RestLimits::default(),
         }

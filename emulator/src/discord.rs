@@ -32,13 +32,14 @@ impl Discord {
             voice_endpoint: config.voice_endpoint,
             tokens: config.tokens.map(|tokens| tokens.iter().filter_map(|token| BotToken::parse(token)).collect()),
         };
+        let gateway_url = config.gateway_url.unwrap_or_else(|| gateway_url.to_owned());
         Self {
             world: World::new(terms, now),
-            gateway: Gateway::new(config.gateway, gateway_url.to_owned()),
+            gateway: Gateway::new(config.gateway, gateway_url.clone()),
             rest: Rest::new(config.rest),
             faults: StandingFaults::default(),
             stats: Stats::default(),
-            gateway_url: gateway_url.to_owned(),
+            gateway_url,
         }
     }
 

@@ -220,18 +220,14 @@ impl<'a> Check<'a> {
 
     fn reset(&mut self, reason: Reason) {
         self.report.resets += 1;
-        match &self.stage {
-            Stage::ResetDue(expected) => {
-                if let Some(expected) = expected.filter(|expected| *expected != reason) {
-                    let (was, due) = (reason.as_str_name(), expected.as_str_name());
-                    self.find(Promise::NeverSilent, format!("reset because of {was}, though it is {due}"));
-                }
+        if let Stage::ResetDue(expected) = &self.stage {
+            if let Some(expected) = expected.filter(|expected| *expected != reason) {
+                let (was, due) = (reason.as_str_name(), expected.as_str_name());
+                self.find(Promise::NeverSilent, format!("reset because of {was}, though it is {due}"));
             }
-            Stage::Following if reason == Reason::SlowConsumer => {}
-            other => {
-                let detail = format!("{} out of place: {other:?}", reason.as_str_name());
-                self.find(Promise::Ordered, detail);
-            }
+        } else if self.stage != Stage::Following || reason != Reason::SlowConsumer {
+            let detail = format!("{} out of place: {:?}", reason.as_str_name(), self.stage);
+            self.find(Promise::Ordered, detail);
         }
         self.held = None;
         self.floor = 0;

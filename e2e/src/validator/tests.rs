@@ -166,7 +166,7 @@ fn ground() -> Ground {
 fn frame(recording: &mut Recording, index: usize) -> &mut Frame {
     match &mut recording.steps[index] {
         Step::Frame { frame, .. } => Arc::make_mut(frame),
-        other => panic!("{other:?}"),
+        other @ (Step::Opened { .. } | Step::Refused { .. } | Step::Ended { .. }) => panic!("{other:?}"),
     }
 }
 
@@ -268,7 +268,7 @@ fn a_snapshot_that_is_not_what_the_entries_make() {
         narrow.steps = stream(From::Snapshot, late);
     });
     is_found(Promise::SnapshotTrue, |full, _, _| {
-        *frame(full, 7) = event(3, PARLOR_DEV, joined(PARLOR_DEV, ANN, GAMES))
+        *frame(full, 7) = event(3, PARLOR_DEV, joined(PARLOR_DEV, ANN, GAMES));
     });
 }
 

@@ -68,9 +68,7 @@ async fn guilds_that_the_token_does_not_cover() {
 async fn nothing_of_a_foreign_guild_is_ever_sent() {
     let house = House::start().await;
     let only_other = Token { guilds: vec![OTHER_GUILD.to_string()], ..Token::default() };
-    let parlor = house.parlor_with(&Issuer::get().sign(&only_other)).await;
-    let mut watcher = parlor_e2e::Watcher::subscribe(&parlor, Default::default()).await;
-    watcher.until(|picture| !picture.is_partial()).await;
+    let mut watcher = house.watch_as(&only_other).await;
     house.emulator.user("ann").joins(LOBBY);
     house.emulator.user("bob").joins(OTHER_ROOM);
     watcher.until(|picture| picture.participants(&OTHER_ROOM.to_string()).count() == 1).await;

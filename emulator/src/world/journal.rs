@@ -153,7 +153,7 @@ mod tests {
             .map(|transition| match &transition.what {
                 Happening::Voice { user, now } if *user == ann => now.map(|now| (now.room, now.self_mute)),
                 Happening::Room { now: None, .. } => Some((LOBBY, false)),
-                other => panic!("{other:?}"),
+                other @ (Happening::Voice { .. } | Happening::Room { .. } | Happening::Unsent) => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(rooms, [Some((GAMES, false)), Some((GAMES, true)), None, Some((LOBBY, false))]);
