@@ -14,11 +14,13 @@
 //! Every wait is for something, and bounded by [`PATIENCE`].
 
 mod archive;
+pub mod faults;
 mod house;
 mod outline;
 mod page;
 mod process;
 pub mod reference;
+pub mod soak;
 mod terminal;
 mod tokens;
 pub mod validator;

@@ -1,0 +1,294 @@
+//! Clients that follow the stream through whatever happens, as programs should: they store a cursor with what it stands for,
+//! and continue from it when the stream has ended. All that they are sent is recorded.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use parlor_client::{
+    CallError, Frames, Parlor,
+    v1::{self, subscribe_voice_events_request::Start, subscribe_voice_events_response::Body},
+};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use crate::{
+    Archive, Issuer, Tape, Token,
+    validator::{Face, Fold, From, Sight, Subject, seen},
+};
+
+/// After so long without a frame a stream is dead: three heartbeats of the shortest kind.
+const SILENCE: Duration = Duration::from_secs(15);
+/// How long an answer to a subscription may take.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// Where the server is now; `None` while there is none.
+pub(super) type Address = watch::Sender<Option<SocketAddr>>;
+
+/// What a client is like.
+#[derive(Clone, Debug)]
+pub(super) struct Habits {
+    pub(super) name: String,
+    /// The guilds that its token covers; empty = all.
+    pub(super) granted: Vec<String>,
+    pub(super) request: v1::SubscribeVoiceEventsRequest,
+    /// How long it thinks about each frame.
+    pub(super) thinks: Duration,
+    /// It stores its state and cursor after so many frames.
+    pub(super) stores_every: usize,
+    /// How long its token is good, for tokens that are renewed; `None` = for longer than any round.
+    pub(super) token_lasts: Option<Duration>,
+}
+
+impl Habits {
+    /// Sees everything, at once, and stores every cursor.
+    pub(super) fn eager(name: &str) -> Self {
+        let heartbeat = Some(prost_types::Duration { seconds: 5, nanos: 0 });
+        Self {
+            name: name.to_owned(),
+            granted: Vec::new(),
+            request: v1::SubscribeVoiceEventsRequest { heartbeat, ..Default::default() },
+            thinks: Duration::ZERO,
+            stores_every: 1,
+            token_lasts: None,
+        }
+    }
+
+    fn grants(&self) -> Option<BTreeSet<String>> {
+        (!self.granted.is_empty()).then(|| self.granted.iter().cloned().collect())
+    }
+
+    /// A token of this client's, and until when it is good.
+    pub(super) fn token(&self) -> String {
+        let mut token = Token { sub: self.name.clone(), ..Token::default() };
+        if !self.granted.is_empty() {
+            token.guilds.clone_from(&self.granted);
+        }
+        token.exp = token.iat + self.token_lasts.map_or(6 * 3_600, |lasts| lasts.as_secs());
+        Issuer::get().sign(&token)
+    }
+}
+
+/// What a client holds: state and cursor go together.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    fold: Fold,
+    cursor: String,
+    filter_id: String,
+}
+
+/// What can be seen of a client from outside.
+#[derive(Debug, Default)]
+struct Shown {
+    faces: Option<BTreeMap<Subject, Face>>,
+    /// Streams that were opened.
+    opened: u64,
+}
+
+/// Everybody who follows.
+pub(super) struct Crowd {
+    members: Vec<(Sight, String, Arc<Mutex<Shown>>)>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    /// Counts what anybody has been sent.
+    news: watch::Sender<u64>,
+    tokens: Arc<Mutex<Vec<String>>>,
+}
+
+impl Crowd {
+    pub(super) fn new() -> Self {
+        Self {
+            members: Vec::new(),
+            tasks: JoinSet::new(),
+            stop: CancellationToken::new(),
+            news: watch::Sender::new(0),
+            tokens: Arc::default(),
+        }
+    }
+
+    /// One more client.
+    pub(super) fn join(&mut self, habits: Habits, archive: &Archive, address: &Address, rng: fastrand::Rng) {
+        let sight = Sight::of(&habits.request, habits.grants());
+        let tape = archive.tape(&habits.name, sight.clone());
+        let shown = Arc::new(Mutex::new(Shown::default()));
+        self.members.push((sight, habits.name.clone(), Arc::clone(&shown)));
+        let (address, news, tokens) = (address.subscribe(), self.news.clone(), Arc::clone(&self.tokens));
+        let client = Client { habits, tape, shown, address, news, tokens, rng, stored: None };
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled_owned(client.follow()).await;
+        });
+    }
+
+    /// Who does not hold the truth yet, with what they hold otherwise.
+    fn behind(&self, truth: &BTreeMap<Subject, Face>) -> Vec<String> {
+        let mut behind = Vec::new();
+        for (sight, name, shown) in &self.members {
+            if !sight.kinds.is_empty() {
+                continue;
+            }
+            let shown = shown.lock().expect("nothing panics while it holds this lock");
+            let expected = seen(truth, sight);
+            match &shown.faces {
+                None => behind.push(format!("{name} holds nothing whole")),
+                Some(faces) if *faces != expected => {
+                    let subjects: BTreeSet<&Subject> = faces.keys().chain(expected.keys()).collect();
+                    let differs = subjects.into_iter().find(|subject| faces.get(subject) != expected.get(subject));
+                    let differs = differs.map(|subject| (subject, faces.get(subject), expected.get(subject)));
+                    behind.push(format!("{name} (held, true): {differs:?}"));
+                }
+                Some(_) => {}
+            }
+        }
+        behind
+    }
+
+    /// Waits until everybody holds the truth.
+    ///
+    /// # Errors
+    /// Somebody does not in time.
+    pub(super) async fn converge(
+        &self,
+        truth: impl Fn() -> BTreeMap<Subject, Face>,
+        limit: Duration,
+    ) -> Result<(), String> {
+        let mut news = self.news.subscribe();
+        let all = async {
+            while !self.behind(&truth()).is_empty() {
+                // Looked at again without news too: the truth may be what changes.
+                let _ = timeout(Duration::from_millis(50), news.changed()).await;
+            }
+        };
+        match timeout(limit, all).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(format!("not converged after {limit:?}: {}", self.behind(&truth()).join("; "))),
+        }
+    }
+
+    /// Streams that were opened so far, by all.
+    pub(super) fn opened(&self) -> u64 {
+        let shown = self.members.iter().map(|(_, _, shown)| shown);
+        shown.map(|shown| shown.lock().expect("nothing panics while it holds this lock").opened).sum()
+    }
+
+    /// Every token that was shown to the server, which must be in no log line.
+    pub(super) fn tokens(&self) -> Vec<String> {
+        self.tokens.lock().expect("nothing panics while it holds this lock").clone()
+    }
+
+    /// Everybody goes.
+    pub(super) async fn leave(&mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+struct Client {
+    habits: Habits,
+    tape: Tape,
+    shown: Arc<Mutex<Shown>>,
+    address: watch::Receiver<Option<SocketAddr>>,
+    news: watch::Sender<u64>,
+    tokens: Arc<Mutex<Vec<String>>>,
+    rng: fastrand::Rng,
+    stored: Option<Held>,
+}
+
+impl Client {
+    /// Follows until it is dropped.
+    async fn follow(mut self) {
+        loop {
+            if let Some(frames) = self.open().await {
+                let error = self.read(frames).await;
+                self.tape.ended(error.as_ref());
+                if error.is_some_and(|error| error.code == Code::InvalidArgument) {
+                    // A cursor that the server does not know: it starts anew, and says so by its request.
+                    self.stored = None;
+                }
+            }
+            sleep(Duration::from_millis(self.rng.u64(20..120))).await;
+        }
+    }
+
+    async fn open(&mut self) -> Option<Frames> {
+        let address = (*self.address.wait_for(Option::is_some).await.ok()?)?;
+        let token = self.habits.token();
+        self.tokens.lock().expect("nothing panics while it holds this lock").push(token.clone());
+        let mut request = self.habits.request.clone();
+        if let Some(stored) = &self.stored {
+            request.start = Some(Start::Cursor(stored.cursor.clone()));
+            request.filter_id.clone_from(&stored.filter_id);
+        }
+        let from = From::of(&request);
+        let opening = async {
+            let parlor = Parlor::connect(&format!("http://{address}"), &token).await.ok()?;
+            match parlor.subscribe(request).await {
+                Ok(frames) => Some(frames),
+                Err(error) => {
+                    self.tape.refused(&error);
+                    None
+                }
+            }
+        };
+        let frames = timeout(OPENING, opening).await.ok()??;
+        self.tape.opened(from);
+        self.shown.lock().expect("nothing panics while it holds this lock").opened += 1;
+        Some(frames)
+    }
+
+    /// Reads a stream to its end; `None` = it was silent for too long, or ended without an error.
+    async fn read(&mut self, mut frames: Frames) -> Option<CallError> {
+        let mut held = self.stored.clone().unwrap_or_default();
+        let mut whole = self.stored.is_some();
+        let mut since_stored = 0;
+        loop {
+            let frame = match timeout(SILENCE, frames.next()).await {
+                Ok(Ok(Some(frame))) => Arc::new(frame),
+                Ok(Ok(None)) | Err(_) => return None,
+                Ok(Err(error)) => return Some(error),
+            };
+            self.tape.frame(Arc::clone(&frame));
+            match &frame.body {
+                Some(Body::Hello(hello)) => held.filter_id.clone_from(&hello.filter_id),
+                Some(Body::Reset(_)) => {
+                    whole = false;
+                    self.stored = None;
+                    self.show(None);
+                }
+                Some(Body::SnapshotBegin(_)) => held.fold = Fold::default(),
+                Some(Body::SnapshotItems(items)) => held.fold.put_items(items),
+                Some(Body::SnapshotEnd(_)) => whole = true,
+                // What contradicts itself is found by the judge.
+                Some(Body::Event(event)) => drop(held.fold.apply(event)),
+                Some(Body::Bookmark(_) | Body::Discontinuity(_) | Body::Draining(_)) | None => {}
+            }
+            if !frame.cursor.is_empty() && whole {
+                held.cursor.clone_from(&frame.cursor);
+                since_stored += 1;
+                if since_stored >= self.habits.stores_every || self.stored.is_none() {
+                    since_stored = 0;
+                    self.stored = Some(held.clone());
+                }
+                self.show(Some(&held.fold));
+            }
+            if !self.habits.thinks.is_zero() {
+                sleep(self.habits.thinks).await;
+            }
+        }
+    }
+
+    fn show(&self, fold: Option<&Fold>) {
+        let sight = Sight::of(&self.habits.request, self.habits.grants());
+        self.shown.lock().expect("nothing panics while it holds this lock").faces =
+            fold.map(|fold| fold.seen_by(&sight).faces());
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}

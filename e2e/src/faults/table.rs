@@ -1,0 +1,78 @@
+//! The list: what goes wrong, and what it must lead to.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use super::{
+    Act,
+    Expected::{self, Discontinuity, Nothing, Resume},
+    Fault, gateway,
+    stage::Plan,
+};
+
+/// A row: id, name, what it must lead to, how its stage is set, what strikes.
+macro_rules! played {
+    ($id:literal, $name:literal, $expected:expr, $plan:expr, $strike:path) => {
+        played!($id, $name, $expected, $plan, $strike, 0)
+    };
+    ($id:literal, $name:literal, $expected:expr, $plan:expr, $strike:path, $lag:literal) => {
+        Fault {
+            id: $id,
+            name: $name,
+            act: Act::Played {
+                expected: $expected,
+                plan: $plan,
+                strike: |stage| $strike(stage).boxed(),
+                lag: Duration::from_secs($lag),
+            },
+        }
+    };
+}
+
+/// A row whose subject does not exist yet.
+const fn later(id: &'static str, name: &'static str, why: &'static str) -> Fault {
+    Fault { id, name, act: Act::NotBuilt(why) }
+}
+
+const SCALE_OUT: &str = "5";
+const ROOMS: &str = "with the reliability of rooms";
+const LATER: &str = "with signed ingestion and JWKS hardening";
+
+/// Every fault, in order.
+pub const FAULTS: &[Fault] = &[
+    played!("F01", "TCP reset in the middle of a gateway frame", Resume, Plan::proxied, gateway::reset_mid_frame),
+    played!("F02", "gateway socket closed without a code", Resume, Plan::default, gateway::closed_without_code),
+    played!("F03", "op 7, on a session and before Hello", Resume, Plan::default, gateway::op_7),
+    played!("F04", "op 9 d=true", Resume, Plan::default, gateway::op_9_resumable),
+    played!("F05", "op 9 d=false on a resume", Discontinuity, Plan::default, gateway::op_9_on_resume),
+    played!("F06", "op 9 d=false on five identifies", Discontinuity, gateway::strict, gateway::op_9_on_identify),
+    played!("F07", "close codes that allow a resume", Resume, Plan::default, gateway::closed_and_resumed),
+    played!("F08", "close 4007 and 4009", Discontinuity, Plan::default, gateway::closed_for_a_new_session),
+    played!("F09", "close codes that are final", Discontinuity, Plan::default, gateway::refused_for_good),
+    played!("F10", "heartbeats are not acknowledged", Resume, Plan::default, gateway::no_heartbeat_acks),
+    played!("F11", "Discord asks for heartbeats", Nothing, gateway::calm, gateway::heartbeat_asked),
+    played!("F12", "a gateway that accepts and closes", Resume, gateway::long_memory, gateway::accepts_and_closes),
+    played!("F13", "resume_gateway_url is dead", Resume, gateway::resumes_nowhere, gateway::dead_resume_url),
+    played!("F14", "the replay buffer overflows", Discontinuity, gateway::short_memory, gateway::replay_overflows),
+    played!("F15", "every dispatch comes three times", Nothing, Plan::default, gateway::dispatches_come_thrice),
+    played!("F16", "dispatches that are never sent", Discontinuity, Plan::default, gateway::dispatches_are_swallowed),
+    played!("F17", "dispatches in reverse order", Nothing, Plan::default, gateway::dispatches_are_reversed),
+    played!("F18", "a guild is unavailable for a while", Discontinuity, Plan::default, gateway::guild_outage),
+    played!("F19", "GUILD_CREATE comes late", Discontinuity, Plan::default, gateway::guilds_come_late),
+    played!("F20", "malformed, unknown and 4 MiB payloads", Nothing, Plan::default, gateway::strange_payloads),
+    played!("F21", "the compressed stream is garbled", Resume, Plan::proxied, gateway::garbled_stream),
+    played!("F22", "3 s of delay and 30 % loss", Nothing, gateway::patient, gateway::delay_and_loss, 6),
+    played!("F23", "the gateway is a black hole", Resume, gateway::long_memory, gateway::blackhole, 2),
+    played!("F24", "no name resolves", Resume, gateway::resumes_at_no_host, gateway::no_dns),
+    later("F29", "rolling restart of three replicas", SCALE_OUT),
+    later("F30", "SIGSTOP of the writer", SCALE_OUT),
+    later("F34", "Redis restart, FLUSHALL, failover", SCALE_OUT),
+    later("F35", "NATS restart, consumer lost, purge", SCALE_OUT),
+    later("F36", "partition between writer and store", SCALE_OUT),
+    later("F44", "REST answers 429 in five ways", ROOMS),
+    later("F45", "REST answers 5xx, times out, breaks off", ROOMS),
+    later("F46", "REST answers 401", ROOMS),
+    later("F47", "ingestion replayed, reordered, forged", LATER),
+    later("F48", "JWKS down, slow, rotated, garbage", LATER),
+];
