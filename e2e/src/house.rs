@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -69,7 +69,7 @@ pub struct House {
     store: TempDir,
     setup: Setup,
     /// How far the server's clock is ahead, in seconds.
-    ahead: Arc<AtomicU64>,
+    ahead: Arc<AtomicI64>,
     addresses: Option<(SocketAddr, SocketAddr)>,
     archive: Archive,
 }
@@ -139,7 +139,12 @@ impl House {
 
     /// Puts the server's clock forward.
     pub fn advance_the_clock(&self, time: Duration) {
-        self.ahead.fetch_add(time.as_secs(), Ordering::Relaxed);
+        self.shift_the_clock(i64::try_from(time.as_secs()).expect("a time that a test can mean"));
+    }
+
+    /// Lets the server's clock jump by so many seconds, forth or back.
+    pub fn shift_the_clock(&self, seconds: i64) {
+        self.ahead.fetch_add(seconds, Ordering::Relaxed);
     }
 
     /// Waits until the server's gateway connection is live.
@@ -233,14 +238,18 @@ impl House {
     }
 }
 
-async fn start_server(config: Config, ahead: Arc<AtomicU64>) -> Server {
+async fn start_server(config: Config, ahead: Arc<AtomicI64>) -> Server {
     static METRICS: OnceLock<Metrics> = OnceLock::new();
     // Two tests may come here first; the provider is the same whoever wins.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let metrics = METRICS.get_or_init(|| Metrics::install().expect("the first recorder of this process")).clone();
     let requirements = config.serve_requirements().expect("everything is set");
     let listeners = Listeners::bind(&config).await.expect("free ports");
-    let clock = Arc::new(move || SystemTime::now() + Duration::from_secs(ahead.load(Ordering::Relaxed)));
+    let clock = Arc::new(move || {
+        let ahead = ahead.load(Ordering::Relaxed);
+        let by = Duration::from_secs(ahead.unsigned_abs());
+        if ahead < 0 { SystemTime::now() - by } else { SystemTime::now() + by }
+    });
     let parts = Parts { requirements, listeners, metrics, clock, jwks: None };
     Server::start(config, parts).await.expect("the server starts")
 }

@@ -179,6 +179,12 @@ impl Crowd {
         shown.map(|shown| shown.lock().expect("nothing panics while it holds this lock").opened).sum()
     }
 
+    /// A token that is about to be shown to the server.
+    pub(super) fn noted(&self, token: String) -> String {
+        self.tokens.lock().expect("nothing panics while it holds this lock").push(token.clone());
+        token
+    }
+
     /// Every token that was shown to the server, which must be in no log line.
     pub(super) fn tokens(&self) -> Vec<String> {
         self.tokens.lock().expect("nothing panics while it holds this lock").clone()

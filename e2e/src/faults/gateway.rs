@@ -309,7 +309,7 @@ pub(super) async fn delay_and_loss(stage: &mut Stage) -> Outcome {
     Ok(())
 }
 
-/// F23: nothing passes, for many heartbeats.
+/// F23: nothing passes, for many heartbeats. Discord ends a session of which it hears nothing (4009).
 pub(super) async fn blackhole(stage: &mut Stage) -> Outcome {
     // Discord's heartbeats are 20 times as far apart: this is more than the 90 s of the list to them.
     let span = stage.lasting(15 * SECOND, 6 * SECOND);

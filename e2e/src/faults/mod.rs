@@ -5,8 +5,11 @@
 
 mod crowd;
 mod gateway;
+mod herd;
 mod parlord;
+mod process;
 mod proxy;
+mod readers;
 mod stage;
 mod table;
 mod traffic;
@@ -161,9 +164,9 @@ impl Round {
         let (gaps, resets) = (report.discontinuities, report.resets);
         let unseen = [(gaps, "discontinuities"), (resets, "resets")];
         let allowed = match expected {
-            Expected::Nothing | Expected::Resume => [false, false],
+            Expected::Nothing | Expected::Resume | Expected::Refusal => [false, false],
             Expected::Discontinuity => [true, false],
-            Expected::Reset | Expected::Refusal => [true, true],
+            Expected::Reset => [true, true],
         };
         for ((count, what), allowed) in unseen.into_iter().zip(allowed) {
             if count > 0 && !allowed {
@@ -172,7 +175,7 @@ impl Round {
         }
         match expected {
             Expected::Resume if stats.resumes == 0 => self.complaints.push("no session was resumed".to_owned()),
-            Expected::Nothing | Expected::Resume if stats.identifies > 1 => {
+            Expected::Nothing | Expected::Resume | Expected::Refusal if stats.identifies > 1 => {
                 self.complaints.push(format!("{} sessions were begun", stats.identifies));
             }
             Expected::Discontinuity if gaps == 0 => self.complaints.push("no discontinuity was declared".to_owned()),
