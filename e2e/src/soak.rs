@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     env, fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -131,7 +131,8 @@ impl Summary {
         }
         while let Some(round) = rounds.join_next().await {
             match round {
-                Ok(Some(round)) => {
+                Ok(Some(mut round)) => {
+                    round.keep_log(&profile.program);
                     tell(round.to_string());
                     summary.rounds.push(round);
                 }
@@ -153,6 +154,20 @@ impl Summary {
 
     fn sum(&self, count: impl Fn(&Round) -> usize) -> usize {
         self.rounds.iter().map(count).sum()
+    }
+}
+
+impl Round {
+    /// Keeps what the server logged in a round that failed, beside the program: `soak/F01-1.log`.
+    fn keep_log(&mut self, program: &Path) {
+        let log = std::mem::take(&mut self.log);
+        let (false, Some(folder)) = (self.passed(), program.parent().map(|folder| folder.join("soak"))) else { return };
+        let path = folder.join(format!("{}-{}.log", self.id, self.seed));
+        let kept = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, log.join("\n")));
+        self.complaints.push(match kept {
+            Ok(()) => format!("the server's log: {}", path.display()),
+            Err(error) => format!("the server's log cannot be kept: {error}"),
+        });
     }
 }
 

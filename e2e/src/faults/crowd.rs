@@ -22,7 +22,7 @@ use tonic::Code;
 
 use crate::{
     Archive, Issuer, Tape, Token,
-    validator::{Face, Fold, From, Sight, Subject, seen},
+    validator::{Face, Fold, Frame, From, Sight, Subject, seen},
 };
 
 /// After so long without a frame a stream is dead: three heartbeats of the shortest kind.
@@ -83,12 +83,14 @@ struct Held {
     fold: Fold,
     cursor: String,
     filter_id: String,
+    /// Whether a snapshot has been told to its end.
+    whole: bool,
 }
 
-/// What can be seen of a client from outside.
+/// A client as it can be seen from outside.
 #[derive(Debug, Default)]
 struct Shown {
-    faces: Option<BTreeMap<Subject, Face>>,
+    held: Held,
     /// Streams that were opened.
     opened: u64,
 }
@@ -137,15 +139,16 @@ impl Crowd {
             }
             let shown = shown.lock().expect("nothing panics while it holds this lock");
             let expected = seen(truth, sight);
-            match &shown.faces {
-                None => behind.push(format!("{name} holds nothing whole")),
-                Some(faces) if *faces != expected => {
-                    let subjects: BTreeSet<&Subject> = faces.keys().chain(expected.keys()).collect();
-                    let differs = subjects.into_iter().find(|subject| faces.get(subject) != expected.get(subject));
-                    let differs = differs.map(|subject| (subject, faces.get(subject), expected.get(subject)));
-                    behind.push(format!("{name} (held, true): {differs:?}"));
-                }
-                Some(_) => {}
+            if !shown.held.whole {
+                behind.push(format!("{name} holds nothing whole"));
+                continue;
+            }
+            let faces = shown.held.fold.seen_by(sight).faces();
+            if faces != expected {
+                let subjects: BTreeSet<&Subject> = faces.keys().chain(expected.keys()).collect();
+                let differs = subjects.into_iter().find(|subject| faces.get(subject) != expected.get(subject));
+                let differs = differs.map(|subject| (subject, faces.get(subject), expected.get(subject)));
+                behind.push(format!("{name} (held, true): {differs:?}"));
             }
         }
         behind
@@ -252,49 +255,54 @@ impl Client {
 
     /// Reads a stream to its end; `None` = it was silent for too long, or ended without an error.
     async fn read(&mut self, mut frames: Frames) -> Option<CallError> {
-        let mut held = self.stored.clone().unwrap_or_default();
-        let mut whole = self.stored.is_some();
+        self.shown.lock().expect("nothing panics while it holds this lock").held =
+            self.stored.clone().unwrap_or_default();
         let mut since_stored = 0;
-        loop {
+        let ending = loop {
             let frame = match timeout(SILENCE, frames.next()).await {
                 Ok(Ok(Some(frame))) => Arc::new(frame),
-                Ok(Ok(None)) | Err(_) => return None,
-                Ok(Err(error)) => return Some(error),
+                Ok(Ok(None)) | Err(_) => break None,
+                Ok(Err(error)) => break Some(error),
             };
             self.tape.frame(Arc::clone(&frame));
-            match &frame.body {
-                Some(Body::Hello(hello)) => held.filter_id.clone_from(&hello.filter_id),
-                Some(Body::Reset(_)) => {
-                    whole = false;
-                    self.stored = None;
-                    self.show(None);
-                }
-                Some(Body::SnapshotBegin(_)) => held.fold = Fold::default(),
-                Some(Body::SnapshotItems(items)) => held.fold.put_items(items),
-                Some(Body::SnapshotEnd(_)) => whole = true,
-                // What contradicts itself is found by the judge.
-                Some(Body::Event(event)) => drop(held.fold.apply(event)),
-                Some(Body::Bookmark(_) | Body::Discontinuity(_) | Body::Draining(_)) | None => {}
-            }
-            if !frame.cursor.is_empty() && whole {
-                held.cursor.clone_from(&frame.cursor);
-                since_stored += 1;
-                if since_stored >= self.habits.stores_every || self.stored.is_none() {
-                    since_stored = 0;
-                    self.stored = Some(held.clone());
-                }
-                self.show(Some(&held.fold));
-            }
+            self.take(&frame, &mut since_stored);
+            self.news.send_modify(|count| *count = count.wrapping_add(1));
             if !self.habits.thinks.is_zero() {
                 sleep(self.habits.thinks).await;
             }
+        };
+        if self.habits.stores_every == 1 {
+            // Storing each would be to store the last, in which nothing is shared with what was read after it.
+            let shown = self.shown.lock().expect("nothing panics while it holds this lock");
+            self.stored = Some(shown.held.clone()).filter(|held| held.whole);
         }
+        ending
     }
 
-    fn show(&self, fold: Option<&Fold>) {
-        let sight = Sight::of(&self.habits.request, self.habits.grants());
-        self.shown.lock().expect("nothing panics while it holds this lock").faces =
-            fold.map(|fold| fold.seen_by(&sight).faces());
-        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    /// A frame goes into what is held, and what is held is stored when it is time.
+    fn take(&mut self, frame: &Frame, since_stored: &mut usize) {
+        let mut shown = self.shown.lock().expect("nothing panics while it holds this lock");
+        let held = &mut shown.held;
+        match &frame.body {
+            Some(Body::Hello(hello)) => held.filter_id.clone_from(&hello.filter_id),
+            Some(Body::Reset(_)) => {
+                held.whole = false;
+                self.stored = None;
+            }
+            Some(Body::SnapshotBegin(_)) => held.fold = Fold::default(),
+            Some(Body::SnapshotItems(items)) => held.fold.put_items(items),
+            Some(Body::SnapshotEnd(_)) => held.whole = true,
+            // What contradicts itself is found by the judge.
+            Some(Body::Event(event)) => drop(held.fold.apply(event)),
+            Some(Body::Bookmark(_) | Body::Discontinuity(_) | Body::Draining(_)) | None => {}
+        }
+        if !frame.cursor.is_empty() && held.whole {
+            held.cursor.clone_from(&frame.cursor);
+            *since_stored += 1;
+            if self.habits.stores_every > 1 && (*since_stored >= self.habits.stores_every || self.stored.is_none()) {
+                *since_stored = 0;
+                self.stored = Some(held.clone());
+            }
+        }
     }
 }

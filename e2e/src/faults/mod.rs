@@ -99,6 +99,8 @@ pub struct Round {
     pub took: Duration,
     /// A figure of the fault's own.
     pub remark: String,
+    /// What the server logged.
+    pub log: Vec<String>,
 }
 
 impl Fault {
@@ -126,6 +128,7 @@ impl Fault {
             rss_peak_kib: 0,
             took: Duration::ZERO,
             remark: String::new(),
+            log: Vec::new(),
         };
         match self.act {
             Act::NotBuilt(_) => {}
@@ -143,9 +146,11 @@ impl Fault {
                     Ok(mut stage) => {
                         round.complaints.extend(strike(&mut stage).await.err());
                         round.remark = std::mem::take(&mut stage.remark);
+                        let log = stage.log.clone();
                         let played =
                             stage.end(Duration::from_secs(1) + lag, std::mem::take(&mut round.complaints)).await;
                         round.take(expected, played);
+                        round.log = log.tail(usize::MAX);
                     }
                 }
             }

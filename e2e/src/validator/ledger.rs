@@ -6,7 +6,9 @@ use std::{
 };
 
 use discord_emulator::Timestamp;
-use parlor_client::v1::{self, VoiceEventKind, subscribe_voice_events_response::Body, voice_event::Kind};
+use parlor_client::v1::{
+    self, UpstreamState, VoiceEventKind, subscribe_voice_events_response::Body, voice_event::Kind,
+};
 
 use super::{
     finding::{Promise, Report},
@@ -22,6 +24,8 @@ pub(super) type Place = (String, u64);
 pub(super) struct Entry {
     pub(super) frame: Arc<Frame>,
     pub(super) guild: String,
+    /// When it came to somebody.
+    pub(super) heard: Timestamp,
     /// `None` = every room of the guild.
     rooms: Option<[String; 2]>,
     /// `None` for a discontinuity.
@@ -29,9 +33,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn of(frame: &Arc<Frame>) -> Option<Self> {
+    fn of(frame: &Arc<Frame>, heard: Timestamp) -> Option<Self> {
         let (guild, rooms, kind) = outline(frame.body.as_ref()?)?;
-        Some(Self { frame: Arc::clone(frame), guild, rooms, kind })
+        Some(Self { frame: Arc::clone(frame), guild, heard, rooms, kind })
     }
 
     /// Whether a stream of this sight has to be sent it.
@@ -90,8 +94,19 @@ pub(super) struct Chapter {
     pub(super) entries: BTreeMap<u64, Entry>,
     /// By the position that they show.
     pub(super) snapshots: Vec<Snapshot>,
+    /// The first position of which it was said that it is live, and when.
+    pub(super) live: Option<(u64, Timestamp)>,
     /// When the newest entry came to anybody.
     pub(super) last_heard: Timestamp,
+}
+
+impl Chapter {
+    fn notes(&mut self, live: bool, position: u64, at: Timestamp) {
+        if live {
+            let first = self.live.unwrap_or((position, at));
+            self.live = Some(first.min((position, at)));
+        }
+    }
 }
 
 /// All logs.
@@ -129,7 +144,8 @@ impl Ledger {
                     epoch.clone_from(&hello.epoch);
                     let first = began.entry(epoch.clone()).or_insert(*at);
                     *first = (*first).min(*at);
-                    self.chapters.entry(epoch.clone()).or_default();
+                    let live = hello.upstream_state() == UpstreamState::Live;
+                    self.chapters.entry(epoch.clone()).or_default().notes(live, hello.head_sequence, *at);
                 }
                 Some(Body::SnapshotBegin(_)) => snapshot = Fold::default(),
                 Some(Body::SnapshotItems(items)) => snapshot.put_items(items),
@@ -146,7 +162,11 @@ impl Ledger {
                 Some(Body::Event(_) | Body::Discontinuity(_)) => {
                     self.entry(&epoch, frame, *at, recording, report);
                 }
-                Some(Body::SnapshotEnd(_) | Body::Bookmark(_) | Body::Reset(_) | Body::Draining(_)) | None => {}
+                Some(Body::Bookmark(mark)) => {
+                    let live = mark.upstream_state() == UpstreamState::Live;
+                    self.chapters.entry(epoch.clone()).or_default().notes(live, frame.sequence, *at);
+                }
+                Some(Body::SnapshotEnd(_) | Body::Reset(_) | Body::Draining(_)) | None => {}
             }
             if !frame.cursor.is_empty() {
                 let place = (epoch.clone(), frame.sequence);
@@ -163,7 +183,7 @@ impl Ledger {
         let chapter = self.chapters.entry(epoch.to_owned()).or_default();
         chapter.last_heard = chapter.last_heard.max(at);
         let Some(known) = chapter.entries.get(&frame.sequence) else {
-            if let (Detail::Whole, Some(entry)) = (of.detail, Entry::of(frame)) {
+            if let (Detail::Whole, Some(entry)) = (of.detail, Entry::of(frame, at)) {
                 chapter.entries.insert(frame.sequence, entry);
             }
             return;

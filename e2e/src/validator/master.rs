@@ -51,15 +51,14 @@ impl Told {
         }
     }
 
-    /// A snapshot begins the telling, or takes it up after a break that was declared.
-    fn begins_with(&mut self, snapshot: &Snapshot, heard_until: Timestamp) {
-        let faces = snapshot.fold.faces();
+    /// The telling begins, or is taken up after a break that was declared: so everything stands at a time.
+    fn begins_with(&mut self, fold: &Fold, at: Timestamp, heard_until: Timestamp) {
         if self.since.is_none() {
-            self.since = Some(snapshot.received);
-            self.last = faces;
+            self.since = Some(at);
+            self.last = fold.faces();
         } else {
-            self.windows.push(Window { guild: None, from: heard_until, to: snapshot.received });
-            self.all_are_now(faces);
+            self.windows.push(Window { guild: None, from: heard_until, to: at });
+            self.all_are_now(fold.faces());
         }
     }
 }
@@ -88,10 +87,12 @@ pub(super) fn read(ledger: &Ledger, report: &mut Report) -> Told {
     told
 }
 
-fn read_chapter(chapter: &Chapter, heard_before: Timestamp, told: &mut Told, report: &mut Report) {
+/// A log whose history is new shows what was last known until it says that it is live: only from there on it is held
+/// against what happened.
+fn read_chapter(chapter: &Chapter, mut heard_until: Timestamp, told: &mut Told, report: &mut Report) {
     let mut whole = chapter.snapshots.iter().filter(|snapshot| snapshot.sight.is_full());
     let Some(first) = whole.next() else { return };
-    told.begins_with(first, heard_before);
+    let mut telling = false;
     let mut fold = first.fold.clone();
     let mut position = first.at;
     let mut snapshots = chapter.snapshots.iter().filter(|snapshot| snapshot.at >= first.at).peekable();
@@ -99,6 +100,10 @@ fn read_chapter(chapter: &Chapter, heard_before: Timestamp, told: &mut Told, rep
     let last = chapter.entries.keys().next_back().copied().unwrap_or(0);
     let end = last.max(chapter.snapshots.last().map_or(0, |snapshot| snapshot.at));
     while position < end {
+        if let (false, Some((live, at))) = (telling, chapter.live.filter(|(live, _)| *live <= position)) {
+            telling = true;
+            told.begins_with(&fold, if live <= first.at { first.received } else { at }, heard_until);
+        }
         let Some(entry) = chapter.entries.get(&(position + 1)) else {
             // Nobody heard this entry. Whoever hears all of them has had a reset, or their own chain is broken.
             let Some(next) =
@@ -106,9 +111,11 @@ fn read_chapter(chapter: &Chapter, heard_before: Timestamp, told: &mut Told, rep
             else {
                 return;
             };
-            told.begins_with(next, heard_before);
             fold = next.fold.clone();
             position = next.at;
+            if telling {
+                told.begins_with(&fold, next.received, heard_until);
+            }
             while snapshots.next_if(|snapshot| snapshot.at < position).is_some() {}
             compare(&mut snapshots, position, &fold, report);
             continue;
@@ -118,10 +125,11 @@ fn read_chapter(chapter: &Chapter, heard_before: Timestamp, told: &mut Told, rep
             if let Err(contradiction) = fold.apply(event) {
                 report.find(Promise::SnapshotTrue, "log", format!("entry {position}: {contradiction}"));
             }
-            for (subject, face) in changed(event, &fold) {
-                told.is_now(&subject, face);
+            if telling {
+                changed(event, &fold).into_iter().for_each(|(subject, face)| told.is_now(&subject, face));
             }
         }
+        heard_until = heard_until.max(entry.heard);
         compare(&mut snapshots, position, &fold, report);
     }
 }

@@ -32,7 +32,8 @@ fn hello(resumed: bool) -> Frame {
         epoch,
         filter_id,
         resumed,
-        head_sequence: 9,
+        head_sequence: if resumed { 9 } else { 0 },
+        upstream_state: v1::UpstreamState::Live.into(),
         oldest_sequence: 1,
         ..v1::Hello::default()
     }))
@@ -238,7 +239,10 @@ fn a_resume_that_is_off_by_one() {
 #[test]
 fn a_cursor_that_is_kept_and_not_continued() {
     is_found(Promise::Resumable, |full, _, _| {
-        let again = [hello(false), reset(v1::reset::Reason::Compacted)].into_iter().chain(snapshot(0, false));
+        let mut first = hello(false);
+        let Some(Body::Hello(told)) = &mut first.body else { panic!("hello") };
+        told.head_sequence = 9;
+        let again = [first, reset(v1::reset::Reason::Compacted)].into_iter().chain(snapshot(0, false));
         full.steps.truncate(10);
         full.steps.extend(stream(From::Cursor(format!("{EPOCH}-3")), again));
     });
