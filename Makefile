@@ -94,6 +94,12 @@ deny: deps-test ## Check licences, bans and sources of the dependencies
 reference: ## Write docs/reference from the contract's comments and the command line
 	WRITE_REFERENCE=1 cargo test --workspace --test behaviours -- the_reference
 
+.PHONY: soak
+soak: ## Play every fault against the real server (SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=4)
+	@scripts/deps build $(QUIET)
+	cargo build --workspace --bins
+	@ONLY="$(ONLY)" SEED="$(SEED)" SOAK_SEEDS="$(SOAK_SEEDS)" SOAK_SECONDS="$(SOAK_SECONDS)" JOBS="$(JOBS)" $(TARGET)/debug/soak
+
 .PHONY: fuzz
 fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; ONLY="cursor token")
 	@scripts/deps fuzz $(QUIET)

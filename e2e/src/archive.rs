@@ -35,6 +35,13 @@ impl Archive {
 }
 
 impl Tape {
+    /// The client does not follow to the end.
+    #[must_use]
+    pub fn of_a_visitor(self) -> Self {
+        self.0.lock().expect("nothing panics while it holds this lock").stays = false;
+        self
+    }
+
     /// From now on only outlines of frames are recorded.
     #[must_use]
     pub fn in_outline(self) -> Self {

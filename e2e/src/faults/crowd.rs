@@ -27,6 +27,8 @@ use crate::{
 
 /// After so long without a frame a stream is dead: three heartbeats of the shortest kind.
 const SILENCE: Duration = Duration::from_secs(15);
+/// How often it is looked whether everybody holds the truth.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long an answer to a subscription may take.
 const OPENING: Duration = Duration::from_secs(10);
 
@@ -95,25 +97,34 @@ struct Shown {
     opened: u64,
 }
 
+/// Whom to wait for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pace {
+    /// Those who read as fast as they are told.
+    Prompt,
+    /// Everybody.
+    Any,
+}
+
+/// One who follows, from outside.
+struct Member {
+    sight: Sight,
+    name: String,
+    prompt: bool,
+    shown: Arc<Mutex<Shown>>,
+}
+
 /// Everybody who follows.
 pub(super) struct Crowd {
-    members: Vec<(Sight, String, Arc<Mutex<Shown>>)>,
+    members: Vec<Member>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
-    /// Counts what anybody has been sent.
-    news: watch::Sender<u64>,
     tokens: Arc<Mutex<Vec<String>>>,
 }
 
 impl Crowd {
     pub(super) fn new() -> Self {
-        Self {
-            members: Vec::new(),
-            tasks: JoinSet::new(),
-            stop: CancellationToken::new(),
-            news: watch::Sender::new(0),
-            tokens: Arc::default(),
-        }
+        Self { members: Vec::new(), tasks: JoinSet::new(), stop: CancellationToken::new(), tokens: Arc::default() }
     }
 
     /// One more client.
@@ -121,37 +132,31 @@ impl Crowd {
         let sight = Sight::of(&habits.request, habits.grants());
         let tape = archive.tape(&habits.name, sight.clone());
         let shown = Arc::new(Mutex::new(Shown::default()));
-        self.members.push((sight, habits.name.clone(), Arc::clone(&shown)));
-        let (address, news, tokens) = (address.subscribe(), self.news.clone(), Arc::clone(&self.tokens));
-        let client = Client { habits, tape, shown, address, news, tokens, rng, stored: None };
+        let (name, prompt) = (habits.name.clone(), habits.thinks.is_zero());
+        self.members.push(Member { sight, name, prompt, shown: Arc::clone(&shown) });
+        let (address, tokens) = (address.subscribe(), Arc::clone(&self.tokens));
+        let client = Client { habits, tape, shown, address, tokens, rng, stored: None };
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             stop.run_until_cancelled_owned(client.follow()).await;
         });
     }
 
-    /// Who does not hold the truth yet, with what they hold otherwise.
-    fn behind(&self, truth: &BTreeMap<Subject, Face>) -> Vec<String> {
-        let mut behind = Vec::new();
-        for (sight, name, shown) in &self.members {
-            if !sight.kinds.is_empty() {
-                continue;
-            }
+    /// Somebody who does not hold the truth yet, with what they hold otherwise.
+    fn behind(&self, whose: Pace, truth: &BTreeMap<Subject, Face>) -> Option<String> {
+        let asked = |member: &&Member| member.prompt || whose == Pace::Any;
+        let whole = self.members.iter().filter(|member| member.sight.kinds.is_empty()).filter(asked);
+        whole.into_iter().find_map(|Member { sight, name, shown, .. }| {
             let shown = shown.lock().expect("nothing panics while it holds this lock");
-            let expected = seen(truth, sight);
             if !shown.held.whole {
-                behind.push(format!("{name} holds nothing whole"));
-                continue;
+                return Some(format!("{name} holds nothing whole"));
             }
-            let faces = shown.held.fold.seen_by(sight).faces();
-            if faces != expected {
-                let subjects: BTreeSet<&Subject> = faces.keys().chain(expected.keys()).collect();
-                let differs = subjects.into_iter().find(|subject| faces.get(subject) != expected.get(subject));
-                let differs = differs.map(|subject| (subject, faces.get(subject), expected.get(subject)));
-                behind.push(format!("{name} (held, true): {differs:?}"));
-            }
-        }
-        behind
+            let (faces, expected) = (shown.held.fold.seen_by(sight).faces(), seen(truth, sight));
+            let subjects: BTreeSet<&Subject> = faces.keys().chain(expected.keys()).collect();
+            let differs = subjects.into_iter().find(|subject| faces.get(subject) != expected.get(subject))?;
+            let (held, is) = (faces.get(differs), expected.get(differs));
+            Some(format!("{name}: {differs:?} is {is:?} and held as {held:?}"))
+        })
     }
 
     /// Waits until everybody holds the truth.
@@ -160,25 +165,24 @@ impl Crowd {
     /// Somebody does not in time.
     pub(super) async fn converge(
         &self,
+        whose: Pace,
         truth: impl Fn() -> BTreeMap<Subject, Face>,
         limit: Duration,
     ) -> Result<(), String> {
-        let mut news = self.news.subscribe();
         let all = async {
-            while !self.behind(&truth()).is_empty() {
-                // Looked at again without news too: the truth may be what changes.
-                let _ = timeout(Duration::from_millis(50), news.changed()).await;
+            while self.behind(whose, &truth()).is_some() {
+                sleep(LOOK).await;
             }
         };
         match timeout(limit, all).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(format!("not converged after {limit:?}: {}", self.behind(&truth()).join("; "))),
+            Err(_) => Err(format!("not converged after {limit:?}: {:?}", self.behind(whose, &truth()))),
         }
     }
 
     /// Streams that were opened so far, by all.
     pub(super) fn opened(&self) -> u64 {
-        let shown = self.members.iter().map(|(_, _, shown)| shown);
+        let shown = self.members.iter().map(|member| &member.shown);
         shown.map(|shown| shown.lock().expect("nothing panics while it holds this lock").opened).sum()
     }
 
@@ -205,7 +209,6 @@ struct Client {
     tape: Tape,
     shown: Arc<Mutex<Shown>>,
     address: watch::Receiver<Option<SocketAddr>>,
-    news: watch::Sender<u64>,
     tokens: Arc<Mutex<Vec<String>>>,
     rng: fastrand::Rng,
     stored: Option<Held>,
@@ -266,7 +269,6 @@ impl Client {
             };
             self.tape.frame(Arc::clone(&frame));
             self.take(&frame, &mut since_stored);
-            self.news.send_modify(|count| *count = count.wrapping_add(1));
             if !self.habits.thinks.is_zero() {
                 sleep(self.habits.thinks).await;
             }

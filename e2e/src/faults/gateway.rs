@@ -165,6 +165,12 @@ pub(super) fn patient() -> Plan {
     Plan { gateway: GatewayLimits { heartbeat_interval: 10 * SECOND, ..plan.gateway }, ..plan }
 }
 
+/// Heartbeats that are soon missed.
+pub(super) fn hasty() -> Plan {
+    let plan = Plan::default();
+    Plan { gateway: GatewayLimits { heartbeat_interval: 2 * SECOND, ..plan.gateway }, ..plan }
+}
+
 /// F12: a minute of a gateway that accepts and closes.
 pub(super) async fn accepts_and_closes(stage: &mut Stage) -> Outcome {
     let span = stage.lasting(60 * SECOND, 10 * SECOND);
@@ -311,8 +317,8 @@ pub(super) async fn delay_and_loss(stage: &mut Stage) -> Outcome {
 
 /// F23: nothing passes, for many heartbeats. Discord ends a session of which it hears nothing (4009).
 pub(super) async fn blackhole(stage: &mut Stage) -> Outcome {
-    // Discord's heartbeats are 20 times as far apart: this is more than the 90 s of the list to them.
-    let span = stage.lasting(15 * SECOND, 6 * SECOND);
+    // Discord's heartbeats are eight times as far apart: this is more than the 90 s of the list to them.
+    let span = stage.lasting(20 * SECOND, 10 * SECOND);
     let before = stage.emulator.stats();
     stage.proxy().change(|weather| weather.blackhole = true);
     stage.goes_on(span).await;

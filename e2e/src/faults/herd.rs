@@ -62,7 +62,7 @@ impl Herd {
         };
         herd.resting = (0..many)
             .map(|number| {
-                let tape = stage.archive.tape(format!("herd {number}"), Sight::default());
+                let tape = stage.archive.tape(format!("herd {number}"), Sight::default()).of_a_visitor();
                 Reader { tape, cursor: String::new(), drained: false }
             })
             .collect();
@@ -75,7 +75,7 @@ impl Herd {
         let mut readers = JoinSet::new();
         let Some(address) = *stage.address.borrow() else { return readers };
         for number in 0..many {
-            let tape = stage.archive.tape(format!("snapshot {number}"), Sight::default());
+            let tape = stage.archive.tape(format!("snapshot {number}"), Sight::default()).of_a_visitor();
             let token = stage.crowd.noted(Habits::eager("snapshots").token());
             readers.spawn(async move {
                 let Ok(parlor) = Parlor::connect(&format!("http://{address}"), &token).await else { return };

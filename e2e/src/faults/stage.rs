@@ -14,7 +14,7 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{
-    crowd::{Address, Crowd, Habits},
+    crowd::{Address, Crowd, Habits, Pace},
     parlord::{Log, Parlord, Run},
     proxy::{Door, Proxy},
     traffic::Traffic,
@@ -49,7 +49,7 @@ pub(super) struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        let gateway = GatewayLimits { heartbeat_interval: Duration::from_secs(2), ..GatewayLimits::default() };
+        let gateway = GatewayLimits { heartbeat_interval: Duration::from_secs(5), ..GatewayLimits::default() };
         let pause = Duration::from_millis(8);
         Self { gateway, settings: Vec::new(), from_the_start: Vec::new(), people: 24, pause, proxied: false }
     }
@@ -140,7 +140,7 @@ impl Stage {
             let rng = stage.rng.fork();
             stage.crowd.join(habits, &stage.archive, &stage.address, rng);
         }
-        stage.converged().await?;
+        stage.converged(Pace::Any).await?;
         stage.traffic.flow(true);
         stage.goes_on(Duration::from_millis(300)).await;
         Ok(stage)
@@ -236,23 +236,24 @@ impl Stage {
         self.emulator.world(|world| truth(world))
     }
 
-    /// Waits until everybody holds the truth. Traffic has to stand still.
-    pub(super) async fn converged(&self) -> Result<(), String> {
-        self.crowd.converge(|| self.truth(), CONVERGE).await
+    /// Waits until everybody holds the truth, or everybody who reads as fast as they are told. Traffic has to stand still.
+    async fn converged(&self, whose: Pace) -> Result<(), String> {
+        self.crowd.converge(whose, || self.truth(), CONVERGE).await
     }
 
     /// The end of a fault: it is over, so everything has to be well again. Everybody goes, and what was recorded is judged.
     pub(super) async fn end(mut self, slack: Duration, mut complaints: Vec<String>) -> Played {
         self.traffic.flow(false);
         let over = Instant::now();
-        complaints.extend(self.converged().await.err());
+        complaints.extend(self.converged(Pace::Prompt).await.err());
         let recovery = over.elapsed();
+        complaints.extend(self.converged(Pace::Any).await.err());
         if complaints.is_empty() {
             // Not only was the truth reached: it goes on to be told.
             self.traffic.flow(true);
             self.goes_on(Duration::from_millis(300)).await;
             self.traffic.flow(false);
-            complaints.extend(self.converged().await.err());
+            complaints.extend(self.converged(Pace::Any).await.err());
         }
         self.note_memory();
         let held = complaints.is_empty();

@@ -50,7 +50,7 @@ pub const FAULTS: &[Fault] = &[
     played!("F07", "close codes that allow a resume", Resume, Plan::default, gateway::closed_and_resumed),
     played!("F08", "close 4007 and 4009", Discontinuity, Plan::default, gateway::closed_for_a_new_session),
     played!("F09", "close codes that are final", Discontinuity, Plan::default, gateway::refused_for_good),
-    played!("F10", "heartbeats are not acknowledged", Resume, Plan::default, gateway::no_heartbeat_acks),
+    played!("F10", "heartbeats are not acknowledged", Resume, gateway::hasty, gateway::no_heartbeat_acks),
     played!("F11", "Discord asks for heartbeats", Nothing, gateway::calm, gateway::heartbeat_asked),
     played!("F12", "a gateway that accepts and closes", Resume, gateway::long_memory, gateway::accepts_and_closes),
     played!("F13", "resume_gateway_url is dead", Resume, gateway::resumes_nowhere, gateway::dead_resume_url),

@@ -44,7 +44,7 @@ pub fn validate(recordings: &[Recording], ground: &Ground) -> Report {
 
 /// Whether what a client holds in the end is what it should see.
 fn converged(recording: &Recording, fold: &Fold, settled: &BTreeMap<Subject, Face>, report: &mut Report) {
-    if !recording.sight.kinds.is_empty() {
+    if !recording.sight.kinds.is_empty() || !recording.stays {
         return;
     }
     let (expected, found) = (seen(settled, &recording.sight), fold.seen_by(&recording.sight).faces());

@@ -132,6 +132,8 @@ pub struct Recording {
     pub sight: Sight,
     /// How much of each frame is here.
     pub detail: Detail,
+    /// Whether it followed to the end, so that it has to hold what is true then.
+    pub stays: bool,
     /// What happened, in order.
     pub steps: Vec<Step>,
 }
@@ -139,6 +141,6 @@ pub struct Recording {
 impl Recording {
     /// An empty recording.
     pub fn new(name: impl Into<String>, sight: Sight) -> Self {
-        Self { name: name.into(), sight, detail: Detail::Whole, steps: Vec::new() }
+        Self { name: name.into(), sight, detail: Detail::Whole, stays: true, steps: Vec::new() }
     }
 }

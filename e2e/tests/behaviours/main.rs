@@ -13,6 +13,7 @@ mod callers_find_the_contract_over_tls;
 mod discord_faults_converge;
 mod every_language_sees_the_same_events;
 mod every_stream_is_judged;
+mod faults_leave_no_hole;
 mod refusals_are_what_the_contract_says;
 mod rooms_are_made_and_ended_from_every_language;
 mod the_documentation_works;
