@@ -113,8 +113,8 @@ impl Machine {
     }
 
     /// Ends every fault that lasts.
-    pub fn clear_faults(&mut self) {
-        self.discord.clear_faults();
+    pub fn clear_faults(&mut self, now: Timestamp) {
+        self.discord.clear_faults(now);
     }
 
     /// A person asks something of the control API, with a path below `/control`.

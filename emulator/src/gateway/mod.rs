@@ -29,7 +29,7 @@ use session::{Fate, Link, Session};
 use crate::config::GatewayLimits;
 use crate::faults::{Delivery, Fault, StandingFaults};
 use crate::stats::Stats;
-use crate::world::{Audience, Channel, Dispatch, EventKind, GuildId, Timestamp, UserId, World, wire};
+use crate::world::{Audience, Channel, Dispatch, EventKind, Timestamp, UserId, World, wire};
 
 /// A gateway websocket.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
