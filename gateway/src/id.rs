@@ -118,8 +118,36 @@ id! {
     CategoryId
 }
 id! {
+    /// A channel of any kind.
+    ChannelId
+}
+id! {
     /// A user or bot.
     UserId
+}
+id! {
+    /// A role of a guild. The one that everybody has carries the guild's own id.
+    RoleId
+}
+id! {
+    /// A message.
+    MessageId
+}
+id! {
+    /// A webhook of Discord's own.
+    WebhookId
+}
+
+impl From<RoomId> for ChannelId {
+    fn from(room: RoomId) -> Self {
+        Self(room.0)
+    }
+}
+
+impl From<CategoryId> for ChannelId {
+    fn from(category: CategoryId) -> Self {
+        Self(category.0)
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! never repeats a POST whose outcome is unknown, and stops for good at a 401.
 
 mod error;
+pub mod permission;
+pub mod schedule;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
