@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use parlor_gateway::{
     Change, Directory, GuildId, Loss, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
-    rest::{RestError, asked_wait, refusal},
+    rest::{Refusal, RestError, asked_wait, permission::Permission, refusal},
     translate::{Payload, translate},
 };
 use serde_json::Value;
@@ -121,11 +121,12 @@ pub fn discord_error_body(data: &[u8]) {
     if let Some(named) = named.filter(|named| once && *named < 1e9) {
         assert!(wait.as_secs_f64() > named - 0.001, "{wait:?} is less than the body asks for");
     }
-    match refusal(400, body) {
-        RestError::Refused { status, code, message, fields } => {
+    match refusal(400, body, Permission::ALL) {
+        RestError::Refused { refusal, status, code, message } => {
             assert_eq!(status, 400);
             assert_eq!(code, document.get("code").and_then(Value::as_u64).unwrap_or(0));
             assert_eq!(message, document.get("message").and_then(Value::as_str).unwrap_or(""));
+            let Refusal::InvalidForm { fields } = refusal else { return };
             let mut told: Vec<&str> = fields.iter().map(|field| field.message.as_str()).collect();
             let mut there = field_messages(document.get("errors"));
             told.sort_unstable();
@@ -134,6 +135,7 @@ pub fn discord_error_body(data: &[u8]) {
         }
         RestError::UnreadableAnswer => {}
         other @ (RestError::RateLimited { .. }
+        | RestError::BreakerOpen { .. }
         | RestError::Unavailable
         | RestError::OutcomeUnknown
         | RestError::CredentialsRefused) => panic!("a refusal reads as {other:?}"),

@@ -134,6 +134,10 @@ id! {
     MessageId
 }
 id! {
+    /// An entry of a guild's audit log.
+    AuditEntryId
+}
+id! {
     /// A webhook of Discord's own.
     WebhookId
 }

@@ -8,7 +8,7 @@
 //! - [`shard`] holds the gateway connections: resume, identify, and a pause before every new connection.
 //! - [`translate`] turns Discord's JSON into [`Update`]s; nothing of Discord's formats passes it.
 //! - [`Directory`] is the pure state machine that knows who is in which room and says what changed.
-//! - [`rest`] asks Discord for things.
+//! - [`rest`] asks Discord for things, when Discord's limits allow it.
 //!
 //! twilight is named here and nowhere else.
 
@@ -22,7 +22,7 @@ mod update;
 pub use directory::{
     Change, ChangeBody, Directory, Guild, Knowledge, Remembered, Row, RowKey, Snapshot, TOMBSTONE_AGE, Touched,
 };
-pub use id::{CategoryId, GuildId, RoomId, UserId};
+pub use id::{AuditEntryId, CategoryId, ChannelId, GuildId, MessageId, RoleId, RoomId, UserId, WebhookId};
 pub use update::{
     Delivery, GuildSnapshot, Loss, News, Profile, RoomFacts, RoomKind, SessionPlace, ShardIndex, Update, VoiceFlags,
     VoiceSessionId, VoiceState,

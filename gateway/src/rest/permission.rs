@@ -59,6 +59,33 @@ permissions! {
     SetVoiceChannelStatus = 48, "SET_VOICE_CHANNEL_STATUS";
 }
 
+/// A set of permissions, as the number whose bits they are. Holds bits that have no name here, too.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PermissionSet(u64);
+
+impl PermissionSet {
+    /// The set of these bits.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether the permission is in it.
+    pub const fn contains(self, permission: Permission) -> bool {
+        self.0 & permission.bit() != 0
+    }
+}
+
+impl FromIterator<Permission> for PermissionSet {
+    fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Self {
+        Self(permissions.into_iter().fold(0, |bits, permission| bits | permission.bit()))
+    }
+}
+
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

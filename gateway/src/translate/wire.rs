@@ -105,7 +105,7 @@ pub(super) struct ChannelRef {
 
 /// A voice state. `guild_id` and `member` are absent inside GUILD_CREATE.
 #[derive(Deserialize)]
-pub(super) struct RawVoiceState<'a> {
+pub(crate) struct RawVoiceState<'a> {
     pub(super) guild_id: Option<GuildId>,
     channel_id: Option<RoomId>,
     pub(super) user_id: UserId,
@@ -130,7 +130,7 @@ pub(super) struct RawVoiceState<'a> {
 }
 
 impl RawVoiceState<'_> {
-    pub(super) fn into_state(self, guild: GuildId) -> VoiceState {
+    pub(crate) fn into_state(self, guild: GuildId) -> VoiceState {
         VoiceState {
             guild,
             user: self.user_id,

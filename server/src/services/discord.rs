@@ -1,10 +1,13 @@
 //! What Parlor asks of Discord on a caller's behalf, and what Discord's refusals mean to the caller.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parlor_gateway::{
     CategoryId, GuildId, RoomFacts, RoomId, RoomKind,
-    rest::{FieldError, NewRoom, Rest, RestError},
+    rest::{Caller, FieldError, NewRoom, Refusal, Rest, RestError, Tenant},
 };
 
 use crate::{
@@ -67,8 +70,21 @@ impl DiscordRooms {
         deadline: Instant,
     ) -> Result<RoomFacts, Failure> {
         let RoomSpec { name, kind, category, user_limit, bitrate } = spec;
-        let room = NewRoom { guild: permit.guild(), name, kind, category, user_limit, bitrate };
-        self.rest.create_room(&room, reason, deadline).await.map_err(|error| {
+        let room = NewRoom {
+            guild: permit.guild(),
+            name,
+            kind,
+            category,
+            user_limit,
+            bitrate,
+            rtc_region: None,
+            video_quality: None,
+            topic: None,
+            overwrites: Vec::new(),
+        };
+        let channel = self.rest.create_room(&room, reason, &caller(permit.guild(), deadline)).await;
+        let facts = channel.and_then(|channel| channel.room(room.guild).ok_or(RestError::UnreadableAnswer));
+        facts.map_err(|error| {
             if matches!(error, RestError::OutcomeUnknown | RestError::UnreadableAnswer) {
                 let message = "no answer tells whether Discord has made the room: a repeat with this request_id makes no second one";
                 Failure::new(Reason::CreateOutcomeUnknown, message)
@@ -80,31 +96,44 @@ impl DiscordRooms {
 
     pub(super) async fn end(
         &self,
-        _permit: &EndPermit,
+        permit: &EndPermit,
         room: RoomId,
         reason: &str,
         deadline: Instant,
     ) -> Result<Deleted, Failure> {
-        match self.rest.delete_room(room, reason, deadline).await {
+        let guild = permit.guild();
+        match self.rest.delete_room(guild, room, reason, &caller(guild, deadline)).await {
             Ok(()) => Ok(Deleted::Now),
-            // 10003 Unknown Channel: what was wanted is so.
-            Err(RestError::Refused { code: 10_003, .. }) => Ok(Deleted::Before),
+            // What was wanted is so.
+            Err(RestError::Refused { refusal: Refusal::UnknownChannel, .. }) => Ok(Deleted::Before),
             Err(error) => Err(failure(error)),
         }
     }
 }
 
+/// Callers take turns by guild.
+fn caller(guild: GuildId, deadline: Instant) -> Caller {
+    Caller::new(Tenant::new(&guild.to_string()), deadline)
+}
+
 /// The one place where Discord's refusals become Parlor's (Discord docs, topics/opcodes-and-status-codes, "JSON").
 fn failure(error: RestError) -> Failure {
     match error {
-        RestError::Refused { status, code, fields, .. } => refused(status, code, fields),
+        RestError::Refused { refusal, status, code, .. } => {
+            let failure = refused(refusal).with("discord_status", status.to_string());
+            failure.with("discord_code", code.to_string())
+        }
         RestError::RateLimited { retry_after } => {
             Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests")
                 .retry_after(retry_after)
         }
+        RestError::BreakerOpen { retry_after } => {
+            Failure::new(Reason::DiscordUnavailable, "Discord has told Parlor to stop asking for a while")
+                .retry_after(retry_after)
+        }
         RestError::Unavailable | RestError::OutcomeUnknown | RestError::UnreadableAnswer => {
             Failure::new(Reason::DiscordUnavailable, "Discord does not answer as it should; try again")
-                .retry_after(std::time::Duration::from_secs(1))
+                .retry_after(Duration::from_secs(1))
         }
         RestError::CredentialsRefused => {
             Failure::new(Reason::UpstreamCredentials, "Discord does not accept the bot token: the operator has to act")
@@ -112,28 +141,60 @@ fn failure(error: RestError) -> Failure {
     }
 }
 
-fn refused(status: u16, code: u64, fields: Vec<FieldError>) -> Failure {
-    let failure = match code {
-        50_035 => Failure::bad_request(fields.into_iter().map(|field| (our_name(&field.field), field.message))),
-        20_031 => {
+fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::InvalidForm { fields } => Failure::bad_request(
+            fields.into_iter().map(|FieldError { field, message, .. }| (our_name(&field), message)),
+        ),
+        Refusal::WordsNotAllowed => {
             Failure::bad_request([("display_name".to_owned(), "holds words that Discord does not allow".to_owned())])
         }
-        10_003 => Failure::new(Reason::RoomUnknown, "Discord does not know the room"),
-        10_004 => Failure::new(Reason::GuildUnknown, "Discord does not know the guild, or the bot is not in it"),
-        50_001 | 50_013 => Failure::new(
-            Reason::BotPermissionMissing,
-            "the bot lacks a permission on Discord: give its role Manage Channels, View Channel and Connect",
-        )
-        .with("permission", "MANAGE_CHANNELS"),
-        30_013 | 30_060 | 30_061 => {
+        Refusal::UnknownChannel => Failure::new(Reason::RoomUnknown, "Discord does not know the room"),
+        Refusal::UnknownGuild => {
+            Failure::new(Reason::GuildUnknown, "Discord does not know the guild, or the bot is not in it")
+        }
+        Refusal::MissingPermissions { needs } | Refusal::MissingAccess { needs } => {
+            let named: Vec<&str> = needs.iter().map(|permission| permission.as_str()).collect();
+            Failure::new(
+                Reason::BotPermissionMissing,
+                "the bot lacks a permission on Discord: give its role Manage Channels, View Channel and Connect",
+            )
+            .with("permission", named.join(","))
+        }
+        Refusal::TooManyChannels
+        | Refusal::CategoryFull
+        | Refusal::TooManyWebhooks
+        | Refusal::TooManyInvites
+        | Refusal::TooManyOverwrites
+        | Refusal::QuotaUsedUp => {
             Failure::new(Reason::DiscordQuota, "a limit of Discord is reached, such as 500 channels in a guild")
         }
-        20_028 | 20_029 | 40_062 => {
-            Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests")
+        Refusal::WriteLimited => Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests"),
+        Refusal::TemporarilyDisabled => {
+            Failure::new(Reason::DiscordUnavailable, "Discord is overloaded or has switched this off; try again later")
+                .retry_after(Duration::from_secs(5))
         }
-        _ => Failure::new(Reason::DiscordRefused, "Discord refused the request"),
-    };
-    failure.with("discord_status", status.to_string()).with("discord_code", code.to_string())
+        Refusal::EdgeRefused => {
+            Failure::new(Reason::UpstreamCredentials, "Discord's edge refuses Parlor: the operator has to act")
+        }
+        Refusal::UnknownUser
+        | Refusal::UnknownMessage
+        | Refusal::UnknownOverwrite
+        | Refusal::UnknownRole
+        | Refusal::UnknownInvite
+        | Refusal::UnknownWebhook
+        | Refusal::UnknownVoiceState
+        | Refusal::UnknownThing
+        | Refusal::TwoFactorRequired
+        | Refusal::BitrateTooHigh
+        | Refusal::BoostsNeeded
+        | Refusal::MessageBlocked
+        | Refusal::WrongChannelType
+        | Refusal::CommunityChannel
+        | Refusal::NotInVoice
+        | Refusal::UserBanned
+        | Refusal::Other => Failure::new(Reason::DiscordRefused, "Discord refused the request"),
+    }
 }
 
 /// What Parlor calls a field of Discord's.
@@ -154,7 +215,7 @@ mod tests {
     use super::*;
 
     fn reason_of(code: u64) -> Reason {
-        refused(400, code, Vec::new()).reason()
+        refused(Refusal::of(400, code, Vec::new(), &[])).reason()
     }
 
     #[test]

@@ -118,6 +118,8 @@ pub enum Lane {
     Channel(ChannelId),
     /// Everything that changes one member.
     Member(GuildId, UserId),
+    /// Everything that one webhook posts.
+    Webhook(WebhookId),
 }
 
 /// A field that Discord limits apart from its route: of a channel's name and topic, two changes in ten minutes. The
