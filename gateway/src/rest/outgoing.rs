@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use twilight_http::request::{Request, TryIntoRequest};
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 use crate::id::{ChannelId, GuildId, UserId};
 
 /// Says in the audit log why something was done: percent-encoded UTF-8 (Discord docs, resources/audit-log).
-const AUDIT_LOG_REASON: HeaderName = HeaderName::from_static("x-audit-log-reason");
+const AUDIT_LOG_REASON: &str = "x-audit-log-reason";
 
 /// On whose behalf something is asked, and for how long it is worth asking.
 #[derive(Clone, Debug)]
@@ -91,12 +91,12 @@ impl Outgoing {
             urgency: caller.urgency.unwrap_or(own),
             deadline: caller.deadline,
         };
-        Self {
-            meta,
-            path: request.path().to_owned(),
-            headers: request.headers().cloned().unwrap_or_default(),
-            body: request.body().map(<[u8]>::to_vec),
+        let mut headers = request.headers().cloned().unwrap_or_default();
+        // twilight writes a header for a reason that says nothing, too.
+        if headers.get(AUDIT_LOG_REASON).is_some_and(HeaderValue::is_empty) {
+            headers.remove(AUDIT_LOG_REASON);
         }
+        Self { meta, path: request.path().to_owned(), headers, body: request.body().map(<[u8]>::to_vec) }
     }
 
     /// It happens in this guild.
