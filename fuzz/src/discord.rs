@@ -1,10 +1,21 @@
 //! What Discord sends: gateway payloads, and answers that are no success.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant, SystemTime},
+};
 
 use parlor_gateway::{
-    Change, Directory, GuildId, Loss, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
-    rest::{Refusal, RestError, asked_wait, permission::Permission, refusal},
+    Change, ChannelId, Directory, GuildId, Loss, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
+    rest::{
+        Refusal, RestError, asked_wait,
+        permission::Permission,
+        refusal,
+        schedule::{
+            About, Field, Lane, Limits, Meta, Outcome, Resource, Route, Scheduler, Step, Tenant, Then, Unanswered,
+            Urgency, Verb, hear,
+        },
+    },
     translate::{Payload, translate},
 };
 use serde_json::Value;
@@ -139,6 +150,82 @@ pub fn discord_error_body(data: &[u8]) {
         | RestError::Unavailable
         | RestError::OutcomeUnknown
         | RestError::CredentialsRefused) => panic!("a refusal reads as {other:?}"),
+    }
+}
+
+/// Answers of Discord's REST API, one after the other, with `%%` on a line of its own between them, each as
+///
+/// ```text
+/// 429
+/// header: value
+///
+/// body
+/// ```
+///
+/// Whatever they say, the scheduler that hears them sends nothing before the wait that the answer names, nothing at or
+/// after a deadline, and nothing at all after a 401; and every request comes to an end.
+pub fn discord_answers(data: &[u8]) {
+    let mut scheduler = Scheduler::new(Limits::default(), 1);
+    let mut now = Instant::now();
+    for (number, (status, headers, body)) in input::answers(data).take(LINES).enumerate() {
+        let heard = hear(status, &headers, body);
+        if let Some(limited) = heard.limited {
+            assert_eq!(limited.wait, asked_wait(&headers, body));
+        }
+        now += Duration::from_millis(100);
+        let deadline = now + Duration::from_secs(30);
+        let Ok(ticket) = scheduler.submit(request(number, deadline), now) else { continue };
+        let (mut answers, mut closed) = (0, now);
+        loop {
+            match scheduler.poll(now) {
+                Step::Send(sent) => {
+                    assert_eq!(sent, ticket, "nothing else waits");
+                    assert!(now < deadline, "sent at its deadline");
+                    assert!(now >= closed, "sent sooner than Discord asks for");
+                    answers += 1;
+                    assert!(answers <= 4, "sent again and again");
+                    closed = heard.limited.map_or(now, |limited| now + limited.wait);
+                    let then = scheduler.answered(ticket, &Outcome::Answered(heard.clone()), now);
+                    if status == 401 && heard.limited.is_none() && heard.code != 50_027 {
+                        assert_eq!(then, Then::End(Unanswered::CredentialsRefused));
+                        assert!(scheduler.submit(request(number, deadline), now).is_err());
+                        return;
+                    }
+                    if then != Then::Again {
+                        break;
+                    }
+                }
+                Step::Refuse(refused, _) => {
+                    assert_eq!(refused, ticket);
+                    break;
+                }
+                Step::Wait(at) => {
+                    assert!(at > now && at <= deadline);
+                    now = at;
+                }
+                Step::Idle => panic!("the request was forgotten"),
+            }
+        }
+        assert_eq!(scheduler.poll(now), Step::Idle);
+    }
+}
+
+/// One of a few requests, so that limits of one touch another.
+fn request(number: usize, deadline: Instant) -> Meta {
+    let channel = ChannelId::new(number as u64 % 3 + 1);
+    let verbs = [Verb::Patch, Verb::Delete, Verb::Get, Verb::Post];
+    Meta {
+        route: Route::new(verbs[number % 4], "/channels/{channel}"),
+        resource: Resource::Channel(channel),
+        guild: Some(GuildId::new(1)),
+        lane: Some(Lane::Channel(channel)),
+        fields: BTreeSet::from([Field::Name]),
+        needs: &[],
+        about: About::default(),
+        authorized: true,
+        tenant: Tenant::house(),
+        urgency: Urgency::Change,
+        deadline,
     }
 }
 

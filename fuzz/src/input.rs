@@ -28,6 +28,21 @@ pub fn json(data: &[u8]) -> Option<serde_json::Value> {
 ///
 /// What is no method, target or header is left out, as an HTTP library refuses it before a handler.
 pub fn requests(data: &[u8]) -> impl Iterator<Item = Request<Vec<u8>>> {
+    parts(data).filter_map(request)
+}
+
+/// HTTP answers, one after the other, with `%%` on a line of its own between them: a status, headers and a body. What has
+/// no status is left out.
+pub fn answers(data: &[u8]) -> impl Iterator<Item = (u16, HeaderMap, &[u8])> {
+    parts(data).filter_map(|part| {
+        let (head, body) = message(part);
+        let (status, headers) = head.split_once('\n').unwrap_or((&head, ""));
+        let status = status.trim().parse().ok().filter(|status| (200..600).contains(status))?;
+        Some((status, header_lines(headers), body))
+    })
+}
+
+fn parts(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(data);
     std::iter::from_fn(move || {
         let (one, others) = match cut(rest?, NEXT) {
@@ -37,7 +52,6 @@ pub fn requests(data: &[u8]) -> impl Iterator<Item = Request<Vec<u8>>> {
         rest = others;
         Some(one)
     })
-    .filter_map(request)
 }
 
 fn request(data: &[u8]) -> Option<Request<Vec<u8>>> {

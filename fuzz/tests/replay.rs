@@ -61,6 +61,7 @@ replayed![
     config_toml,
     create_room_request,
     cursor,
+    discord_answers,
     discord_error_body,
     emulator_control,
     emulator_gateway_payload,

@@ -177,33 +177,55 @@ async fn more_streams_than_a_subject_may_hold() {
     assert!(error.retry_after.is_some());
 }
 
+/// One answer of Discord's with this status and body.
+fn answer(status: u16, body: &str) -> Fault {
+    let mut answer = discord_emulator::RestAnswer { status, ..Default::default() };
+    answer.headers.insert("content-type".to_owned(), "application/json".to_owned());
+    body.clone_into(&mut answer.body);
+    Fault::NextRest { times: 1, route: None, answer, carried_out: false }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_the_bot_lacks_is_asked_for_once() {
+    let house = House::start().await;
+    let parlor = house.parlor().await;
+    house.emulator.inject(answer(403, r#"{"message":"Missing Permissions","code":50013}"#));
+    let before = house.emulator.stats().rest_total();
+    for _ in 0..2 {
+        let refused = parlor.create_room(create(&PARLOR_DEV.to_string(), "No")).await;
+        assert_refused(refused, Code::FailedPrecondition, "BOT_PERMISSION_MISSING");
+    }
+    assert_eq!(house.emulator.stats().rest_total(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_the_caller_has_no_time_for_is_told() {
+    let house = House::start().await;
+    let parlor = house.parlor().await;
+    let limited = r#"{"message":"You are being rate limited.","retry_after":600.0,"global":true}"#;
+    house.emulator.inject(answer(429, limited));
+    let before = house.emulator.stats().rest_total();
+    for least in [600, 590] {
+        let refused = parlor.create_room(create(&PARLOR_DEV.to_string(), "No")).await;
+        let error = assert_refused(refused, Code::ResourceExhausted, "DISCORD_RATE_LIMITED");
+        assert!(error.retry_after.expect("how long") >= Duration::from_secs(least));
+    }
+    assert_eq!(house.emulator.stats().rest_total(), before + 1, "the second is not sent");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn discords_own_refusals() {
     let house = House::start().await;
     let parlor = house.parlor().await;
     let guild = PARLOR_DEV.to_string();
-    let answer = |status: u16, body: &str| {
-        let mut answer = discord_emulator::RestAnswer { status, ..Default::default() };
-        answer.headers.insert("content-type".to_owned(), "application/json".to_owned());
-        body.clone_into(&mut answer.body);
-        Fault::NextRest { times: 1, route: None, answer, carried_out: false }
-    };
     let discord = &house.emulator;
-
-    discord.inject(answer(403, r#"{"message":"Missing Permissions","code":50013}"#));
-    let refused = parlor.create_room(create(&guild, "No")).await;
-    assert_refused(refused, Code::FailedPrecondition, "BOT_PERMISSION_MISSING");
 
     discord.inject(answer(400, r#"{"message":"Maximum number of guild channels reached (500)","code":30013}"#));
     assert_refused(parlor.create_room(create(&guild, "No")).await, Code::ResourceExhausted, "DISCORD_QUOTA");
 
-    // A wait that the caller has time for is waited; one that it has not is told.
+    // A wait that the caller has time for is waited.
     discord.inject(answer(429, r#"{"message":"You are being rate limited.","retry_after":0.1,"global":false}"#));
     parlor.create_room(create(&guild, "Patient")).await.expect("made after a wait");
-    discord.inject(answer(429, r#"{"message":"You are being rate limited.","retry_after":600.0,"global":true}"#));
-    let error =
-        assert_refused(parlor.create_room(create(&guild, "No")).await, Code::ResourceExhausted, "DISCORD_RATE_LIMITED");
-    assert!(error.retry_after.expect("how long") >= Duration::from_secs(600));
 
     // Discord fails after having heard us: nobody knows whether there is a room, so nobody makes a second one.
     discord.inject(answer(502, "bad gateway"));
