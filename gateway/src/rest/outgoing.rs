@@ -1,6 +1,6 @@
 //! A request, ready to be scheduled and sent.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, fmt, time::Instant};
 
 use http::{HeaderMap, HeaderValue};
 use twilight_http::request::{Request, TryIntoRequest};
@@ -44,13 +44,18 @@ impl Caller {
 }
 
 /// A request: what the scheduler has to know of it, and what is sent.
-#[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) meta: Meta,
     /// Below the API's URL, with the query. May hold a webhook's token, so it is never shown.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("meta", &self.meta).finish_non_exhaustive()
+    }
 }
 
 impl Outgoing {

@@ -2,6 +2,7 @@
 
 mod requests_ask_for_what_their_names_say;
 mod requests_obey_every_limit;
+mod the_core_is_pure;
 
 use std::time::{Duration, Instant};
 

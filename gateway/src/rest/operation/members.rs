@@ -1,5 +1,6 @@
 //! Members in voice (Discord docs, resources/guild, "Modify Guild Member"; resources/voice).
 
+use serde_json::value::RawValue;
 use twilight_http::request::AuditLogReason as _;
 
 use super::{channel_id, guild_id, user_id};
@@ -101,7 +102,8 @@ impl Rest {
     pub async fn voice_state(&self, guild: GuildId, user: UserId, caller: &Caller) -> Result<VoiceState, RestError> {
         let request = self.builder.user_voice_state(guild_id(guild), user_id(user));
         let outgoing = Outgoing::new(VOICE_STATE, Resource::Guild(guild), request, caller)?.about_user(user);
-        let state: RawVoiceState = self.ask(outgoing).await?;
+        let text: Box<RawValue> = self.ask(outgoing).await?;
+        let state: RawVoiceState<'_> = serde_json::from_str(text.get()).map_err(|_| RestError::UnreadableAnswer)?;
         Ok(state.into_state(guild))
     }
 }

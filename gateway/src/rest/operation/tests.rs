@@ -252,6 +252,7 @@ fn webhooks_from_making_to_deleting() {
     let line = "POST webhooks/104/se-cret_1?wait=true&with_components=false";
     let body = r#"{"allowed_mentions":{"parse":[]},"content":"Ding","username":"Bell"}"#;
     assert_written(&outgoing, line, "", body);
+    assert!(!format!("{outgoing:?}").contains("se-cret"));
     assert!(!outgoing.meta.authorized, "the bot's token is nobody's business there");
     assert_eq!(outgoing.meta.lane, Some(Lane::Webhook(WEBHOOK)));
     for wrong in ["", ".", "..", "a/b", "a?b", "a#b", "a%2Fb", "ä"] {
@@ -277,6 +278,6 @@ fn what_discord_sends_is_read_and_what_it_adds_is_left_alone() {
     assert_eq!((text.kind, text.room(GUILD)), (ChannelKind::Text, None));
     let webhook: Webhook =
         serde_json::from_str(r#"{"id":"104","type":1,"channel_id":"102","name":"Bell","token":"hush"}"#).expect("one");
-    assert_eq!(webhook.token.as_ref().map(|token| token.expose_secret()), Some("hush"));
+    assert_eq!(webhook.token.as_ref().map(SecretString::expose_secret), Some("hush"));
     assert!(!format!("{webhook:?}").contains("hush"));
 }

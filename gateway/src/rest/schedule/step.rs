@@ -40,7 +40,7 @@ impl Default for Limits {
 /// What to do next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Step {
-    /// Send this request now, and report what came of it with [`Scheduler::answered`].
+    /// Send this request now, and report what came of it with [`Scheduler::answered`](super::Scheduler::answered).
     Send(Ticket),
     /// This request has ended.
     Refuse(Ticket, Unanswered),

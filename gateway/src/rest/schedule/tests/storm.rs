@@ -269,6 +269,7 @@ proptest! {
 /// Twenty tenants ask for as much at the same moment, one tenant after the other: in order of arrival the last would wait
 /// thirty times as long as the first.
 #[test]
+#[expect(clippy::print_stdout, reason = "the figure is for people")]
 fn equal_tenants_wait_equally_long() {
     let weather = Weather { failures: 0, storms: false };
     let (mut storm, start) = Storm::new(Limits::default(), weather, 7);
@@ -296,6 +297,7 @@ fn equal_tenants_wait_equally_long() {
 
 /// One tenant asks without end for what goes first. Another asks once for what goes last.
 #[test]
+#[expect(clippy::print_stdout, reason = "the figure is for people")]
 fn nobody_starves() {
     let weather = Weather { failures: 0, storms: false };
     let (mut storm, start) = Storm::new(Limits::default(), weather, 7);
