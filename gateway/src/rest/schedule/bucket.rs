@@ -103,10 +103,15 @@ enum Window {
 impl Buckets {
     /// The bucket that a request counts against, as far as is known.
     pub(super) fn key(&self, route: Route, resource: Resource) -> BucketKey {
-        let here = self.hashes.get(&(route, resource)).map(|learned| &learned.hash);
-        match here.or_else(|| self.routes.get(&route)) {
-            Some(hash) => BucketKey::Learned(Arc::clone(hash), resource),
-            None => BucketKey::Unlearned(route, resource),
+        let learned = |hash: &Arc<str>| BucketKey::Learned(Arc::clone(hash), resource);
+        if let Some(here) = self.hashes.get(&(route, resource)) {
+            return learned(&here.hash);
+        }
+        let unlearned = BucketKey::Unlearned(route, resource);
+        match self.routes.get(&route) {
+            // What has been met here without a name counts until its name is known.
+            Some(hash) if !self.met.contains_key(&unlearned) => learned(hash),
+            Some(_) | None => unlearned,
         }
     }
 
@@ -158,9 +163,11 @@ impl Buckets {
         self.hashes.insert((route, resource), Learned { hash: Arc::clone(&hash), at: now });
         self.routes.insert(route, hash);
         if before != key
-            && let Some(turns) = self.met.get_mut(&before).map(|bucket| std::mem::take(&mut bucket.turns))
+            && let Some(bucket) = self.met.get_mut(&before)
         {
-            self.met.entry(key.clone()).or_insert_with(|| Bucket { turns, ..Bucket::new(now) });
+            let (turns, closed_until) = (std::mem::take(&mut bucket.turns), bucket.closed_until);
+            let renamed = self.met.entry(key.clone()).or_insert_with(|| Bucket { turns, ..Bucket::new(now) });
+            renamed.closed_until = renamed.closed_until.max(closed_until);
         }
         self.met.entry(key).or_insert_with(|| Bucket::new(now)).learn(news, now);
     }

@@ -48,6 +48,20 @@ fn routes_with_one_hash_share_a_bucket() {
 }
 
 #[test]
+fn a_bucket_stays_closed_when_its_name_becomes_known() {
+    let (mut scheduler, now) = scheduler();
+    let first = meta(RENAME, channel(1), "a", now);
+    pass(&mut scheduler, first, &limited(LimitKind::Shared, seconds(5)), now);
+    let until = now + seconds(5) + MARGIN;
+    assert_eq!(scheduler.poll(now), Step::Wait(until));
+    // Another channel tells what the route's bucket is called.
+    let other = scheduler.submit(meta(RENAME, channel(2), "a", now), now).expect("in");
+    assert_eq!(scheduler.poll(now), Step::Send(other));
+    scheduler.answered(other, &counted(200, "abc", 4, seconds(1)), now);
+    assert_eq!(scheduler.poll(now), Step::Wait(until));
+}
+
+#[test]
 fn a_wait_beyond_the_deadline_is_refused_at_once() {
     let (mut scheduler, now) = scheduler();
     let first = meta(CREATE, Resource::Guild(GUILD), "a", now);
