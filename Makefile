@@ -95,7 +95,7 @@ reference: ## Write docs/reference from the contract's comments and the command 
 	WRITE_REFERENCE=1 cargo test --workspace --test behaviours -- the_reference
 
 .PHONY: soak
-soak: ## Play every fault against the real server (SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=4)
+soak: ## Play every fault against the real server (SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
 	@scripts/deps build $(QUIET)
 	cargo build --workspace --bins
 	@ONLY="$(ONLY)" SEED="$(SEED)" SOAK_SEEDS="$(SOAK_SEEDS)" SOAK_SECONDS="$(SOAK_SECONDS)" JOBS="$(JOBS)" $(TARGET)/debug/soak

@@ -78,7 +78,7 @@ impl Profile {
             seed: number("SEED", 1)?,
             seeds: number("SOAK_SEEDS", 2)?,
             limit: Duration::from_secs(number("SOAK_SECONDS", 480)?),
-            jobs: usize::try_from(number("JOBS", 4)?.max(1)).map_err(|_| ProfileError::Number("JOBS"))?,
+            jobs: usize::try_from(number("JOBS", 8)?.max(1)).map_err(|_| ProfileError::Number("JOBS"))?,
             long: number("SHORT", 0)? == 0,
         })
     }

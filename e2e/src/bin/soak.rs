@@ -5,7 +5,7 @@
 //! SOAK_SECONDS=480    no round begins later
 //! SEED=1              the first seed; the others follow it
 //! ONLY="F15 F16"      these faults alone
-//! JOBS=4              rounds at a time
+//! JOBS=8              rounds at a time
 //! ```
 
 #![allow(clippy::print_stdout, reason = "the program's own output")]

@@ -28,7 +28,7 @@ use crate::{
 /// After so long without a frame a stream is dead: three heartbeats of the shortest kind.
 const SILENCE: Duration = Duration::from_secs(15);
 /// How often it is looked whether everybody holds the truth.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 /// How long an answer to a subscription may take.
 const OPENING: Duration = Duration::from_secs(10);
 

@@ -350,5 +350,5 @@ pub(super) async fn no_dns(stage: &mut Stage) -> Outcome {
 /// READY names a host that resolves to nothing.
 pub(super) fn resumes_at_no_host() -> Plan {
     let nowhere = Fault::NameResumeUrl { url: "wss://gateway.discord.invalid".to_owned() };
-    Plan { from_the_start: vec![nowhere], ..Plan::default() }
+    Plan { from_the_start: vec![nowhere], proxied: false, ..long_memory() }
 }

@@ -156,26 +156,40 @@ pub(super) async fn disk_is_full(stage: &mut Stage) -> Outcome {
     stage.server()?.lift_file_limit().await
 }
 
-/// F33: the end of the largest file is cut off, or bytes in it are changed, while the server is down.
+/// F33: while the server is down, the end of its largest file is cut off; the next time, bytes in it are changed.
 pub(super) async fn store_is_damaged(stage: &mut Stage) -> Outcome {
-    let server = stage.take_server()?;
-    server.kill().await;
-    let (path, bytes) = largest_file(&stage.store()).ok_or("the store has no file")?;
-    if bytes < 256 {
-        return Err(format!("the store holds nothing that could be damaged: {} has {bytes} bytes", path.display()));
+    for damage in [Damage::Cut, Damage::Flipped] {
+        let server = stage.take_server()?;
+        server.kill().await;
+        let (path, bytes) = largest_file(&stage.store()).ok_or("the store has no file")?;
+        if bytes < 256 {
+            return Err(format!("the store holds nothing to damage: {} has {bytes} bytes", path.display()));
+        }
+        let done = match damage {
+            Damage::Cut => {
+                let keep = bytes - stage.rng.u64(1..bytes / 2);
+                stage.remark = format!("cut from {bytes} to {keep}");
+                OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(keep))
+            }
+            Damage::Flipped => {
+                let at: Vec<u64> = (0..16).map(|_| stage.rng.u64(0..bytes)).collect();
+                stage.remark += &format!(", then {} bytes of {bytes} flipped", at.len());
+                flip(&path, &at)
+            }
+        };
+        done.map_err(|error| error.to_string())?;
+        stage.start_server().await?;
+        stage.until_health("discord-gateway", true).await?;
+        stage.goes_on(Duration::from_millis(300)).await;
     }
-    let cut = stage.rng.bool();
-    let done = if cut {
-        let keep = bytes - stage.rng.u64(1..bytes / 2);
-        stage.remark = format!("cut from {bytes} to {keep}");
-        OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(keep))
-    } else {
-        let at: Vec<u64> = (0..16).map(|_| stage.rng.u64(0..bytes)).collect();
-        stage.remark = format!("{} bytes of {bytes} flipped", at.len());
-        flip(&path, &at)
-    };
-    done.map_err(|error| error.to_string())?;
-    stage.start_server().await
+    Ok(())
+}
+
+/// What becomes of a file.
+#[derive(Clone, Copy)]
+enum Damage {
+    Cut,
+    Flipped,
 }
 
 fn flip(path: &Path, at: &[u64]) -> std::io::Result<()> {

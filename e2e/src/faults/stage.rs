@@ -245,23 +245,23 @@ impl Stage {
     pub(super) async fn end(mut self, slack: Duration, mut complaints: Vec<String>) -> Played {
         self.traffic.flow(false);
         let over = Instant::now();
-        complaints.extend(self.converged(Pace::Prompt).await.err());
+        let mut held = self.converged(Pace::Prompt).await;
         let recovery = over.elapsed();
-        complaints.extend(self.converged(Pace::Any).await.err());
-        if complaints.is_empty() {
+        if held.is_ok() {
             // Not only was the truth reached: it goes on to be told.
             self.traffic.flow(true);
             self.goes_on(Duration::from_millis(300)).await;
             self.traffic.flow(false);
-            complaints.extend(self.converged(Pace::Any).await.err());
+            held = self.converged(Pace::Any).await;
         }
         self.note_memory();
-        let held = complaints.is_empty();
+        let settled = held.is_ok();
+        complaints.extend(held.err());
         self.crowd.leave().await;
         let stats = self.emulator.stats();
         let recordings = self.archive.recordings();
         let journal = self.emulator.world(|world| world.journal().to_vec());
-        let ground = Ground { journal, settled: held.then(|| self.truth()), slack };
+        let ground = Ground { journal, settled: settled.then(|| self.truth()), slack };
         let mut report = validate(&recordings, &ground);
         self.look_at_the_server(&recordings, &mut report, &mut complaints).await;
         if let Ok(server) = self.take_server() {

@@ -22,6 +22,9 @@ pub struct Ground {
     pub slack: Duration,
 }
 
+/// On a loaded machine the server may be so far behind what it is sent.
+const LAG: Duration = Duration::from_secs(5);
+
 /// Something happened.
 struct Happened {
     at: Timestamp,
@@ -38,6 +41,7 @@ pub(super) fn compare(ground: &Ground, told: &Told, report: &mut Report) {
         .map(|each| (each.at, each.guild.to_string()))
         .collect();
     let happened = by_subject(&ground.journal);
+    let windows: Vec<Window> = told.windows.iter().map(|window| widened(window, &happened, ground.slack)).collect();
     let nothing = Vec::new();
     for (subject, states) in &told.states {
         if !happened.contains_key(subject) {
@@ -51,13 +55,24 @@ pub(super) fn compare(ground: &Ground, told: &Told, report: &mut Report) {
         let excused = |at: Timestamp| {
             at <= since
                 || unsent.iter().any(|(when, guild)| *when == at && guild == subject.guild())
-                || told.windows.iter().any(|window| covers(window, &subject, at, ground.slack))
+                || windows.iter().any(|window| covers(window, &subject, at, ground.slack))
         };
         let lost = |at: Timestamp| unsent.iter().any(|(when, guild)| *when <= at && guild == subject.guild());
         if let Err(detail) = follows(&happened, states, excused, lost, ground.settled.is_none()) {
             report.find(Promise::Honest, "log", format!("{subject:?}: {detail}"));
         }
     }
+}
+
+/// A window that begins with the last thing that was told before it, if that happened earlier than anybody learned of it.
+fn widened(window: &Window, happened: &BTreeMap<Subject, Vec<Happened>>, slack: Duration) -> Window {
+    let told = window.after.as_ref().and_then(|(subject, face)| {
+        let of_it = happened.get(subject)?.iter().rev();
+        of_it.map(|each| (each.at, &each.face)).find(|(at, now)| *now == face && *at <= window.from + slack)
+    });
+    let under_way = told.filter(|(at, _)| window.from.since(*at) <= LAG);
+    let from = under_way.map_or(window.from, |(at, _)| at.min(window.from));
+    Window { from, ..window.clone() }
 }
 
 fn covers(window: &Window, subject: &Subject, at: Timestamp, slack: Duration) -> bool {

@@ -24,8 +24,8 @@ pub(super) type Place = (String, u64);
 pub(super) struct Entry {
     pub(super) frame: Arc<Frame>,
     pub(super) guild: String,
-    /// When it came to somebody.
-    pub(super) heard: Timestamp,
+    /// When the server learned of it.
+    pub(super) learned: Timestamp,
     /// `None` = every room of the guild.
     rooms: Option<[String; 2]>,
     /// `None` for a discontinuity.
@@ -33,9 +33,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn of(frame: &Arc<Frame>, heard: Timestamp) -> Option<Self> {
+    fn of(frame: &Arc<Frame>, learned: Timestamp) -> Option<Self> {
         let (guild, rooms, kind) = outline(frame.body.as_ref()?)?;
-        Some(Self { frame: Arc::clone(frame), guild, heard, rooms, kind })
+        Some(Self { frame: Arc::clone(frame), guild, learned, rooms, kind })
     }
 
     /// Whether a stream of this sight has to be sent it.
@@ -44,6 +44,27 @@ impl Entry {
         let kind = self.kind.is_none_or(|kind| sight.kinds.is_empty() || sight.kinds.contains(&i32::from(kind)));
         sight.guild(&self.guild) && room && kind
     }
+}
+
+/// When the server learned of what an entry tells, as it says.
+fn learned_at(frame: &Frame) -> Option<Timestamp> {
+    match frame.body.as_ref()? {
+        Body::Event(event) => event.event_time.as_ref().map(time_of),
+        Body::Discontinuity(gap) => gap.to.as_ref().map(time_of),
+        Body::Hello(_)
+        | Body::SnapshotBegin(_)
+        | Body::SnapshotItems(_)
+        | Body::SnapshotEnd(_)
+        | Body::Bookmark(_)
+        | Body::Reset(_)
+        | Body::Draining(_) => None,
+    }
+}
+
+/// A time as the contract says it.
+pub(super) fn time_of(time: &prost_types::Timestamp) -> Timestamp {
+    let millis = time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos) / 1_000_000);
+    Timestamp::from_unix_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 type Outline = (String, Option<[String; 2]>, Option<VoiceEventKind>);
@@ -96,8 +117,8 @@ pub(super) struct Chapter {
     pub(super) snapshots: Vec<Snapshot>,
     /// The first position of which it was said that it is live, and when.
     pub(super) live: Option<(u64, Timestamp)>,
-    /// When the newest entry came to anybody.
-    pub(super) last_heard: Timestamp,
+    /// When the server learned of the newest entry.
+    pub(super) last_learned: Timestamp,
 }
 
 impl Chapter {
@@ -181,9 +202,10 @@ impl Ledger {
 
     fn entry(&mut self, epoch: &str, frame: &Arc<Frame>, at: Timestamp, of: &Recording, report: &mut Report) {
         let chapter = self.chapters.entry(epoch.to_owned()).or_default();
-        chapter.last_heard = chapter.last_heard.max(at);
+        let learned = learned_at(frame).map_or(at, |learned| learned.min(at));
+        chapter.last_learned = chapter.last_learned.max(learned);
         let Some(known) = chapter.entries.get(&frame.sequence) else {
-            if let (Detail::Whole, Some(entry)) = (of.detail, Entry::of(frame, at)) {
+            if let (Detail::Whole, Some(entry)) = (of.detail, Entry::of(frame, learned)) {
                 chapter.entries.insert(frame.sequence, entry);
             }
             return;

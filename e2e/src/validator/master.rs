@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use discord_emulator::Timestamp;
-use parlor_client::v1::subscribe_voice_events_response::Body;
+use parlor_client::v1::{Origin, subscribe_voice_events_response::Body};
 
 use super::{
     finding::{Promise, Report},
     fold::{Face, Fold, Subject},
-    ledger::{Chapter, Ledger, Snapshot},
+    ledger::{Chapter, Ledger, Snapshot, time_of},
 };
 
 /// What was told of everything, one state after the other, with when something may be missing.
@@ -16,6 +16,8 @@ use super::{
 pub(super) struct Told {
     pub(super) states: BTreeMap<Subject, Vec<Option<Face>>>,
     last: BTreeMap<Subject, Face>,
+    /// The newest change that was told as it happened.
+    newest: Option<(Subject, Option<Face>)>,
     /// When the first snapshot had come: what happened before may be in it.
     pub(super) since: Option<Timestamp>,
     /// Until the newest entry was heard.
@@ -29,6 +31,8 @@ pub(super) struct Window {
     pub(super) guild: Option<String>,
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
+    /// The last thing that was told before it. News that was under way then is missing too, however long it had been.
+    pub(super) after: Option<(Subject, Option<Face>)>,
 }
 
 impl Told {
@@ -57,7 +61,8 @@ impl Told {
             self.since = Some(at);
             self.last = fold.faces();
         } else {
-            self.windows.push(Window { guild: None, from: heard_until, to: at });
+            let after = self.newest.clone();
+            self.windows.push(Window { guild: None, from: heard_until, to: at, after });
             self.all_are_now(fold.faces());
         }
     }
@@ -70,7 +75,7 @@ pub(super) fn read(ledger: &Ledger, report: &mut Report) -> Told {
     for epoch in &ledger.order {
         let chapter = &ledger.chapters[epoch];
         read_chapter(chapter, heard_until, &mut told, report);
-        heard_until = heard_until.max(chapter.last_heard);
+        heard_until = heard_until.max(chapter.last_learned);
         report.entries += chapter.entries.len();
         for entry in chapter.entries.values() {
             let Some(Body::Discontinuity(gap)) = &entry.frame.body else { continue };
@@ -80,7 +85,7 @@ pub(super) fn read(ledger: &Ledger, report: &mut Report) -> Told {
                 continue;
             };
             let (from, to) = (time_of(from), time_of(to));
-            told.windows.push(Window { guild: Some(entry.guild.clone()), from, to });
+            told.windows.push(Window { guild: Some(entry.guild.clone()), from, to, after: None });
         }
     }
     report.epochs = ledger.order.len();
@@ -125,11 +130,19 @@ fn read_chapter(chapter: &Chapter, mut heard_until: Timestamp, told: &mut Told, 
             if let Err(contradiction) = fold.apply(event) {
                 report.find(Promise::SnapshotTrue, "log", format!("entry {position}: {contradiction}"));
             }
-            if telling {
-                changed(event, &fold).into_iter().for_each(|(subject, face)| told.is_now(&subject, face));
+            for (subject, face) in changed(event, &fold).into_iter().filter(|_| telling) {
+                if event.origin() != Origin::Reconcile {
+                    told.newest = Some((subject.clone(), face.clone()));
+                }
+                told.is_now(&subject, face);
             }
+        } else if let Some(Body::Discontinuity(gap)) = &entry.frame.body
+            && let (Some(from), Some(to)) = (&gap.from, &gap.to)
+        {
+            let (guild, after) = (Some(entry.guild.clone()), told.newest.clone());
+            told.windows.push(Window { guild, from: time_of(from), to: time_of(to), after });
         }
-        heard_until = heard_until.max(entry.heard);
+        heard_until = heard_until.max(entry.learned);
         compare(&mut snapshots, position, &fold, report);
     }
 }
@@ -185,9 +198,4 @@ fn changed(event: &parlor_client::v1::VoiceEvent, fold: &Fold) -> Vec<(Subject, 
         None => None,
     };
     subject.map(|subject| (subject.clone(), fold.face(&subject))).into_iter().collect()
-}
-
-fn time_of(time: &prost_types::Timestamp) -> Timestamp {
-    let millis = time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos) / 1_000_000);
-    Timestamp::from_unix_millis(u64::try_from(millis).unwrap_or(0))
 }

@@ -54,6 +54,14 @@ fn event(sequence: u64, guild: GuildId, kind: Kind) -> Frame {
     positioned(sequence, Body::Event(event))
 }
 
+/// The same event, found out by comparing.
+fn reconciled(mut frame: Frame) -> Frame {
+    if let Some(Body::Event(event)) = &mut frame.body {
+        event.set_origin(v1::Origin::Reconcile);
+    }
+    frame
+}
+
 fn joined(guild: GuildId, user: UserId, room: ChannelId) -> Kind {
     Kind::ParticipantJoined(v1::ParticipantJoined { participant: Some(somebody(guild, user, room)) })
 }
@@ -116,7 +124,7 @@ fn full() -> Recording {
         bookmark(3),
     ]);
     let left = v1::ParticipantLeft { participant: Some(somebody(PARLOR_DEV, ANN, GAMES)) };
-    let second = [hello(true), event(4, PARLOR_DEV, Kind::ParticipantLeft(left)), discontinuity(50, 60)];
+    let second = [hello(true), reconciled(event(4, PARLOR_DEV, Kind::ParticipantLeft(left))), discontinuity(50, 60)];
     let steps = [stream(From::Snapshot, first), stream(From::Cursor(format!("{EPOCH}-3")), second)].concat();
     Recording { steps, ..Recording::new("full", Sight::default()) }
 }
