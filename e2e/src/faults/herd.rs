@@ -71,7 +71,7 @@ impl Herd {
     }
 
     /// Streams with snapshots, over a connection each, that are opened and read as fast as they come. They may break off.
-    pub(super) async fn snapshots(stage: &Stage, many: usize) -> JoinSet<()> {
+    pub(super) fn snapshots(stage: &Stage, many: usize) -> JoinSet<()> {
         let mut readers = JoinSet::new();
         let Some(address) = *stage.address.borrow() else { return readers };
         for number in 0..many {

@@ -185,7 +185,7 @@ impl Round {
             }
             Expected::Discontinuity if gaps == 0 => self.complaints.push("no discontinuity was declared".to_owned()),
             Expected::Reset if resets == 0 => self.complaints.push("no reset was sent".to_owned()),
-            _ => {}
+            Expected::Nothing | Expected::Resume | Expected::Discontinuity | Expected::Reset | Expected::Refusal => {}
         }
         self.recovery = Some(recovery);
         self.rss_peak_kib = rss_peak_kib;

@@ -67,7 +67,7 @@ pub(super) async fn killed_mid_snapshot(stage: &mut Stage) -> Outcome {
         }
     });
     for _ in 0..if stage.long { 4 } else { 2 } {
-        let herd = Herd::snapshots(stage, 20).await;
+        let herd = Herd::snapshots(stage, 20);
         let pause = Duration::from_millis(stage.rng.u64(0..120));
         stage.goes_on(pause).await;
         kill_and_start(stage).await?;

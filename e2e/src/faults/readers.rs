@@ -30,6 +30,7 @@ async fn connected(stage: &Stage, habits: &Habits) -> Result<Parlor, String> {
     Parlor::connect(&format!("http://{address}"), &token).await.map_err(|error| error.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
 fn told(error: CallError) -> String {
     format!("{:?} {error}", error.code)
 }
