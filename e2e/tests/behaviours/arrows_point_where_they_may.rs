@@ -14,6 +14,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "discord-emulator"]),
     ("parlor-bench", &["parlor-gateway", "parlor-proto", "parlor-server"]),
     ("parlor-fuzz", &["parlor-gateway", "parlor-proto", "parlor-server", "discord-emulator"]),
+    ("parlor-proof", &["parlor-gateway", "parlor-proto", "parlor-server"]),
 ];
 
 /// Libraries that only one crate of the house may name: the prefix of their names, and that crate.

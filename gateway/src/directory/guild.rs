@@ -276,6 +276,9 @@ impl Guild {
         let rooms_now: Vec<RoomId> = snapshot.rooms.iter().map(|room| room.room).collect();
         let users_now: Vec<UserId> = snapshot.voice_states.iter().map(|state| state.user).collect();
         self.name = snapshot.name;
+        // Somebody who was never shown, because their room was not known, is shown only where the snapshot has them.
+        let Self { participants, rooms, .. } = self;
+        participants.retain(|_, participant| rooms.contains_key(&participant.room));
         for room in snapshot.rooms {
             self.put_room(room, None, emit);
         }

@@ -23,6 +23,11 @@ impl State {
         Self { log, snapshot, upstream, stalled: false }
     }
 
+    /// The entries up to here.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// Every guild, as of the log's head.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -50,7 +55,7 @@ impl State {
     }
 
     /// Says that the store does not take what there is to write. Returns whether that is news.
-    pub(super) fn stall(&mut self) -> bool {
+    pub fn stall(&mut self) -> bool {
         !std::mem::replace(&mut self.stalled, true)
     }
 }

@@ -92,8 +92,8 @@ pub struct Subscription {
     gap_policy: GapPolicy,
     heartbeat: Duration,
     phase: Phase,
-    /// Frames that are ready, with the position that each ends at.
-    ready: VecDeque<(Frame, Option<Sequence>)>,
+    /// Frames that are ready, with what the client holds after each.
+    ready: VecDeque<(Frame, Holding)>,
     /// The position of the last frame put into `ready` that marks one.
     chained: Sequence,
     /// The position that the client holds: that of the last frame handed out, or of the cursor it came with.
@@ -103,6 +103,17 @@ pub struct Subscription {
     /// What the client was last told of our connection to Discord.
     told: UpstreamState,
     next_beat: Instant,
+}
+
+/// What a frame does to the position that the client holds.
+#[derive(Clone, Copy, Debug)]
+enum Holding {
+    /// It stays.
+    Kept,
+    /// It is this from then on.
+    At(Sequence),
+    /// It is void: a snapshot takes its place, and counts only when it is whole.
+    Void,
 }
 
 #[derive(Debug)]
@@ -145,7 +156,7 @@ impl Subscription {
             told: state.upstream(),
             next_beat: now + order.heartbeat,
         };
-        subscription.push(Body::Hello(v1::Hello {
+        let hello = Body::Hello(v1::Hello {
             epoch: log.epoch().to_string(),
             head_sequence: log.head().0,
             oldest_sequence: log.oldest().0,
@@ -153,7 +164,8 @@ impl Subscription {
             upstream_state: subscription.told.into(),
             resumed,
             heartbeat: prost_types::Duration::try_from(order.heartbeat).ok(),
-        }));
+        });
+        subscription.push(hello, Holding::Kept);
         match verdict {
             Verdict::Snapshot => subscription.begin_snapshot(state),
             Verdict::Reset(reason) => subscription.reset(reason, state),
@@ -165,8 +177,12 @@ impl Subscription {
 
     /// A frame that is ready without a look at the hub.
     pub fn ready(&mut self) -> Option<Frame> {
-        let (frame, position) = self.ready.pop_front()?;
-        self.sent = position.or(self.sent);
+        let (frame, holding) = self.ready.pop_front()?;
+        match holding {
+            Holding::Kept => {}
+            Holding::At(position) => self.sent = Some(position),
+            Holding::Void => self.sent = None,
+        }
         Some(frame)
     }
 
@@ -198,7 +214,7 @@ impl Subscription {
                 Phase::Snapshot { at, rendering } => {
                     let at = *at;
                     if let Some(frames) = rendering.next_guild(&self.filter) {
-                        self.ready.extend(frames.into_iter().map(|frame| (frame, None)));
+                        self.ready.extend(frames.into_iter().map(|frame| (frame, Holding::Kept)));
                     } else {
                         let end = rendering.end();
                         self.phase = Phase::Tail;
@@ -259,7 +275,7 @@ impl Subscription {
             if self.filter.entry(entry) {
                 let frame = Frame::positioned(entry.shared.clone(), self.chained);
                 self.chained = entry.sequence;
-                self.ready.push_back((frame, Some(entry.sequence)));
+                self.ready.push_back((frame, Holding::At(entry.sequence)));
                 if self.ready.len() == BATCH {
                     break;
                 }
@@ -271,13 +287,13 @@ impl Subscription {
     fn reset(&mut self, reason: v1::reset::Reason, state: &State) {
         metrics::counter!("parlor_resets_total", "reason" => reason.as_str_name()).increment(1);
         let oldest_sequence = state.log.oldest().0;
-        self.push(Body::Reset(v1::Reset { reason: reason.into(), oldest_sequence }));
+        self.push(Body::Reset(v1::Reset { reason: reason.into(), oldest_sequence }), Holding::Void);
         self.begin_snapshot(state);
     }
 
     fn begin_snapshot(&mut self, state: &State) {
         let at = state.log.head();
-        self.push(Body::SnapshotBegin(v1::SnapshotBegin { at_sequence: at.0 }));
+        self.push(Body::SnapshotBegin(v1::SnapshotBegin { at_sequence: at.0 }), Holding::Void);
         self.scanned = at;
         self.phase = Phase::Snapshot { at, rendering: Rendering::new(state.snapshot().clone(), &self.filter) };
     }
@@ -290,13 +306,13 @@ impl Subscription {
     /// Makes a frame ready that marks a position.
     fn mark(&mut self, body: Body, position: Sequence, state: &State) {
         let shared = encode_shared(state.log.cursor(position), position, body);
-        self.ready.push_back((Frame::positioned(shared, self.chained), Some(position)));
+        self.ready.push_back((Frame::positioned(shared, self.chained), Holding::At(position)));
         self.chained = position;
     }
 
     /// Makes a frame ready that marks none.
-    fn push(&mut self, body: Body) {
-        self.ready.push_back((Frame::unpositioned(body), None));
+    fn push(&mut self, body: Body, holding: Holding) {
+        self.ready.push_back((Frame::unpositioned(body), holding));
     }
 }
 

@@ -85,6 +85,8 @@ impl Writer {
             let links = known.iter().map(|(shard, record)| (*shard, record.remembered())).collect();
             Directory::restore(rows.clone(), &links, shards)
         };
+        // As the store holds them: what is forgotten here has to be forgotten there too.
+        let stored = known.clone();
         let forget_sessions = |known: &mut BTreeMap<ShardIndex, ShardRecord>| {
             known.values_mut().for_each(|record| record.session = None);
         };
@@ -106,7 +108,7 @@ impl Writer {
             before,
             pending: Vec::new(),
             rows: Vec::new(),
-            stored_shards: known.clone(),
+            stored_shards: stored,
             shards: known,
         }
     }

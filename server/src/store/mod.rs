@@ -86,6 +86,16 @@ impl Recovered {
             continuity: Continuity::Begins,
         }
     }
+
+    /// What is left of a damaged store: these rows, and a log that begins. No session is among them, because a resume
+    /// would bring only what is new, and nobody else would notice what is missing.
+    pub fn after_damage(rows: Vec<(Key, Vec<u8>)>) -> Self {
+        let rows = rows.into_iter().filter_map(|(key, value)| match key {
+            Key::Directory(_) => Some((key, value)),
+            Key::Shard(_) => Some((key, ShardRecord::from_bytes(&value)?.without_session().to_bytes())),
+        });
+        Self { rows: rows.collect(), continuity: Continuity::Damaged, ..Self::nothing() }
+    }
 }
 
 /// How a log stands to what was in the store.

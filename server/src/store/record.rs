@@ -71,6 +71,12 @@ impl ShardRecord {
         Some(Self { session, heard_at: SystemTime::try_from(heard_at?).ok()? })
     }
 
+    /// The same with nothing to resume.
+    #[must_use]
+    pub fn without_session(self) -> Self {
+        Self { session: None, ..self }
+    }
+
     /// What the directory has to know of it.
     pub fn remembered(&self) -> Remembered {
         Remembered { resumable: self.session.is_some(), heard_at: self.heard_at }
