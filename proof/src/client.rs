@@ -186,7 +186,8 @@ impl Client {
             (Err(error), _) => return Err(Broken::new(format!("{error:?} where {expect:?} should come"))),
         };
         self.chained = held.as_ref().map(|held| held.position);
-        self.held = held;
+        // A position that nobody gave it is not to be kept.
+        self.held = held.filter(|_| with != With::Ahead);
         self.stage = Stage::Opening(expect);
         self.last_frame = clock.now;
         Ok(())

@@ -44,6 +44,8 @@ pub struct Discord {
     /// Where a resume would begin.
     resume: Option<SessionPlace>,
     connected: bool,
+    /// How often each guild has been described, or a session begun.
+    descriptions: BTreeMap<u8, u32>,
     heard_at: Option<SystemTime>,
 }
 
@@ -63,6 +65,17 @@ impl Discord {
     /// Whether Parlor may know of a guild what is not so, and cannot know better.
     pub fn is_adrift(&self, guild: u8) -> bool {
         self.drift.get(&guild).copied().unwrap_or_default()
+    }
+
+    /// How often a guild has been described.
+    pub fn descriptions(&self, guild: u8) -> u32 {
+        self.descriptions.get(&guild).copied().unwrap_or_default()
+    }
+
+    /// Parlor believes an answer that is older than what the gateway has said: a guild is described, and then comes the
+    /// answer to a call from before, of a room that is no more.
+    pub fn is_misled(&mut self, guild: u8) {
+        self.drifts(guild);
     }
 
     /// Tells what happens in a guild.
@@ -86,6 +99,7 @@ impl Discord {
     /// A guild is described to the session: now it is known again what is so.
     pub fn describe(&mut self, guild: u8, described: Update, fate: Fate) {
         self.owed.remove(&guild);
+        *self.descriptions.entry(guild).or_default() += 1;
         if matches!(fate, Fate::Once | Fate::Twice) {
             self.drift.insert(guild, false);
         }
@@ -95,8 +109,14 @@ impl Discord {
     /// Describes the first guild that the session still owes, as it is or as it was when the session began.
     pub fn describe_next(&mut self, world: &World, as_it_was: bool, fate: Fate) {
         let Some((guild, was)) = self.owed.first_key_value().map(|(guild, was)| (*guild, was.clone())) else { return };
+        // What was said of the guild since READY is taken for newer than its description. Where what revoked it is never
+        // said, that cannot be known to be wrong.
+        let is_shaky = was.is_none();
         let described = was.filter(|_| as_it_was).unwrap_or_else(|| world.described(guild));
         self.describe(guild, described, fate);
+        if is_shaky {
+            self.drift.insert(guild, true);
+        }
     }
 
     /// Whether the session has yet to describe a guild that it listed.

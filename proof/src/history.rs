@@ -27,7 +27,7 @@ enum Call {
     /// The hub expects the room, or will once it has taken that in.
     Create { guild: u8, slot: u8, name: &'static str },
     /// Discord has made it, and its answer is on the way.
-    Made { guild: GuildId, facts: RoomFacts },
+    Made { guild: u8, facts: RoomFacts, descriptions: u32 },
     /// The hub knows that the room is about to be deleted.
     End { guild: u8, room: RoomId },
     /// Discord has deleted it.
@@ -228,11 +228,15 @@ impl History {
                 let updates = self.world.room(guild, slot, name);
                 self.tell(guild, updates);
                 let room = self.world.room_in(guild, slot).expect("made a moment ago");
-                self.calls.push_back(Call::Made { guild: id, facts: facts(id, room, name) });
+                let descriptions = self.discord.descriptions(guild);
+                self.calls.push_back(Call::Made { guild, facts: facts(id, room, name), descriptions });
             }
-            Call::Made { guild, facts } => {
-                let name = facts.name.clone();
-                self.parlor.ask(Command::Settle(guild, name, Some(facts)), self.clock);
+            Call::Made { guild, facts, descriptions } => {
+                let is_gone = !self.world.guilds[usize::from(guild)].rooms.contains_key(&facts.room);
+                if is_gone && descriptions != self.discord.descriptions(guild) {
+                    self.discord.is_misled(guild);
+                }
+                self.parlor.ask(Command::Settle(guild_id(guild), facts.name.clone(), Some(facts)), self.clock);
             }
             Call::End { guild, room } => {
                 if !well {

@@ -52,6 +52,8 @@ struct Guild {
     ended: BTreeMap<RoomId, (bool, SystemTime)>,
     ending: BTreeSet<RoomId>,
     described: bool,
+    /// Whether a damage has taken what the store held of the guild itself, and nothing has been written since.
+    headless: bool,
     /// Why something may have happened unseen since the guild was last known completely.
     gap: Option<Cause>,
     /// What was said of it since a new session listed it, until that session describes it.
@@ -140,6 +142,7 @@ impl Known {
                     known.gap.get_or_insert(Cause::GuildOutage);
                 }
                 known.waiting = None;
+                known.headless = false;
                 Vec::new()
             }
             Update::GuildLeft(guild) => self.leave(guild),
@@ -164,6 +167,12 @@ impl Known {
         let before = self.guilds.remove(&id).unwrap_or_default();
         let mut after = before.clone();
         let mut there = BTreeSet::new();
+        // What is held back was said before.
+        for hold in self.holds.iter_mut().filter(|hold| hold.guild == id) {
+            for (room, waiting) in &mut hold.waiting {
+                *waiting = vec![News::RoomGone(*room)];
+            }
+        }
         for room in snapshot.rooms {
             there.insert(room.room);
             if !before.rooms.contains_key(&room.room) && self.hold_back(&room) {
@@ -181,6 +190,7 @@ impl Known {
         let gap = after.gap.take();
         let waiting = after.waiting.take().unwrap_or_default();
         after.described = true;
+        after.headless = false;
         let mut told = vec![before.difference(&after, id, Reason::ExternalDelete, true)];
         told.extend(gap.map(|cause| vec![Fact::Gap(id, cause)]));
         after.ending.retain(|room| after.rooms.contains_key(room));
@@ -225,7 +235,11 @@ impl Known {
             None => self.holds.iter_mut().find(|hold| (hold.guild, &hold.name) == (facts.guild, &facts.name)),
         };
         let Some(hold) = hold else { return false };
-        hold.waiting.entry(facts.room).or_default().push(News::Room(facts.clone()));
+        let news = News::Room(facts.clone());
+        match hold.waiting.get_mut(&facts.room) {
+            Some(waiting) => *waiting = vec![news],
+            None => drop(hold.waiting.insert(facts.room, vec![news])),
+        }
         true
     }
 
@@ -281,15 +295,15 @@ impl Known {
             known.rooms.retain(|room, _| survives(RowKey::Room(*id, *room)));
             known.people.retain(|user, _| survives(RowKey::Participant(*id, *user)));
             known.ended.retain(|room, _| survives(RowKey::Ended(*id, *room)));
-            if !survives(RowKey::Guild(*id)) {
+            known.headless |= !survives(RowKey::Guild(*id));
+            if known.headless {
                 known.described = false;
                 known.gap = None;
                 known.waiting = Some(Vec::new());
             }
         }
-        self.guilds.retain(|id, known| {
-            survives(RowKey::Guild(*id))
-                || !(known.rooms.is_empty() && known.people.is_empty() && known.ended.is_empty())
+        self.guilds.retain(|_, known| {
+            !(known.headless && known.rooms.is_empty() && known.people.is_empty() && known.ended.is_empty())
         });
         self.restart();
     }

@@ -156,6 +156,13 @@ impl Guild {
         }
     }
 
+    /// Discord has answered that it made this room for Parlor. Where the gateway has told of it before, its word stands:
+    /// it is as new as the answer, or newer.
+    pub(super) fn put_own_room(&mut self, answered: RoomFacts, emit: &mut Emitter) {
+        let facts = self.rooms.get(&answered.room).map_or(answered, |known| known.facts.clone());
+        self.put_room(facts, Some(true), emit);
+    }
+
     /// Notes that Parlor is about to delete the room, or has given that up, so that Discord's word of the deletion
     /// is not taken for somebody else's.
     pub(super) fn set_ending(&mut self, room: RoomId, ending: bool) {
@@ -182,7 +189,8 @@ impl Guild {
     }
 
     fn forget_tombstones(&mut self, now: SystemTime) {
-        self.ended.retain(|_, ended| now.duration_since(ended.at).is_ok_and(|age| age < TOMBSTONE_AGE));
+        // One that is younger than now is of before somebody set the clock back.
+        self.ended.retain(|_, ended| now.duration_since(ended.at).unwrap_or_default() < TOMBSTONE_AGE);
         while self.ended.len() > TOMBSTONES {
             let oldest = self.ended.iter().min_by_key(|(id, ended)| (ended.at, **id)).map(|(id, _)| *id);
             self.ended.remove(&oldest.expect("the map is not empty: it is longer than its limit"));

@@ -48,8 +48,22 @@ impl Holds {
         self.by_name.values().any(|hold| !hold.waiting.is_empty())
     }
 
-    /// Keeps a room of a snapshot back if an answer for its name is out.
-    pub(super) fn catch_room(&mut self, facts: &RoomFacts) -> bool {
+    /// A snapshot of the guild tells what has become of the rooms that wait: it is newer than what was said of them.
+    pub(super) fn describe(&mut self, guild: GuildId, rooms: &[RoomFacts]) {
+        for (_, hold) in self.by_name.iter_mut().filter(|((of, _), _)| *of == guild) {
+            for (room, waiting) in &mut hold.waiting {
+                let described = rooms.iter().find(|facts| facts.room == *room);
+                *waiting = vec![described.map_or(News::RoomGone(*room), |facts| News::Room(facts.clone()))];
+            }
+        }
+    }
+
+    /// Keeps a room of a snapshot back if it waits already, or if an answer for its name is out.
+    pub(super) fn catch_described(&mut self, facts: &RoomFacts) -> bool {
+        self.by_name.values().any(|hold| hold.waiting.contains_key(&facts.room)) || self.catch_room(facts)
+    }
+
+    fn catch_room(&mut self, facts: &RoomFacts) -> bool {
         let hold = self.by_name.get_mut(&(facts.guild, facts.name.clone()));
         hold.map(|hold| hold.waiting.entry(facts.room).or_default().push(News::Room(facts.clone()))).is_some()
     }

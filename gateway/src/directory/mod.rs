@@ -187,7 +187,7 @@ impl Directory {
         if let Some(facts) = created {
             let mut emit = Emitter::new(v1::Origin::Api, now);
             if let Some(known) = self.guilds.get_mut(&guild) {
-                Arc::make_mut(known).put_room(facts, Some(true), &mut emit);
+                Arc::make_mut(known).put_own_room(facts, &mut emit);
             }
             changes.extend(emit.finish());
         }
@@ -276,7 +276,10 @@ impl Directory {
         let id = snapshot.guild;
         let holds = &mut self.holds;
         let known = self.guilds.get(&id);
-        snapshot.rooms.retain(|room| known.is_some_and(|guild| guild.has_room(room.room)) || !holds.catch_room(room));
+        holds.describe(id, &snapshot.rooms);
+        snapshot
+            .rooms
+            .retain(|room| known.is_some_and(|guild| guild.has_room(room.room)) || !holds.catch_described(room));
 
         let newly_joined = known.is_none();
         let origin = if newly_joined { v1::Origin::Gateway } else { v1::Origin::Reconcile };
