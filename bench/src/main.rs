@@ -1,8 +1,11 @@
 //! What fan-out costs, beside its rivals in the same run. `bench/README.md` says how to read it.
 
+// The largest payload of Discord is one large literal.
+#![recursion_limit = "512"]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's own output")]
 
 mod feed;
+mod parse;
 mod process;
 mod report;
 mod runs;
@@ -48,6 +51,12 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// Measure what reading Discord costs.
+    Parse {
+        /// Fewer rounds.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Be one of the servers.
     #[command(hide = true)]
     Serve {
@@ -68,8 +77,27 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Serve { program } => serve::serve(program),
         Command::Fanout { quick, only } => fanout(quick, &only),
+        Command::Parse { quick } => parsing(quick),
         Command::One { contender, part, seconds } => one(contender, part, Duration::from_secs(seconds)),
     }
+}
+
+fn parsing(quick: bool) -> Result<()> {
+    let rounds = if quick { 3 } else { 15 };
+    println!("\nReading Discord, µs: minima of {rounds} rounds, medians in brackets. Ours is the whole way to encoded entries.");
+    println!("{:<28}{:>9}{:>22}{:>22}{:>22}{:>8}", "", "bytes", "ours", "our reading alone", "twilight's reading", "ratio");
+    for (what, parse) in parse::measure(rounds)? {
+        let figure = |summary: report::Summary| format!("{:.2} ({:.2})", summary.best / 1e3, summary.median / 1e3);
+        println!(
+            "{what:<28}{:>9}{:>22}{:>22}{:>22}{:>8.3}",
+            parse.bytes,
+            figure(parse.ours),
+            figure(parse.translate),
+            figure(parse.twilight),
+            parse.ours.best / parse.twilight.best
+        );
+    }
+    Ok(())
 }
 
 fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
