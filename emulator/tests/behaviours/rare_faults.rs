@@ -61,12 +61,12 @@ async fn dispatches_come_repeatedly_and_the_effect_before_its_cause() {
     emulator.inject(Fault::RepeatDispatches { next: 1, times: 3 });
     emulator.user("ann").joins(LOBBY);
     for _ in 0..3 {
-        assert_eq!(socket.payload().await["t"], "VOICE_STATE_UPDATE");
+        socket.dispatch("VOICE_STATE_UPDATE").await;
     }
     emulator.inject(Fault::ReverseDispatches);
     emulator.world(|world| world.delete_channel(LOBBY)).unwrap();
     for kind in ["CHANNEL_DELETE", "VOICE_STATE_UPDATE"] {
-        assert_eq!(socket.payload().await["t"], kind);
+        socket.dispatch(kind).await;
     }
     emulator.clear_faults();
 }
