@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Crates of the house, each with the crates of the house that it may depend on. Tests (dev-dependencies) may reach further.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("parlor-proto", &[]),
     ("parlor-gateway", &["parlor-proto"]),
     ("parlor-server", &["parlor-gateway", "parlor-proto", "discord-emulator"]),
