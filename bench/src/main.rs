@@ -84,8 +84,13 @@ fn main() -> Result<()> {
 
 fn parsing(quick: bool) -> Result<()> {
     let rounds = if quick { 3 } else { 15 };
-    println!("\nReading Discord, µs: minima of {rounds} rounds, medians in brackets. Ours is the whole way to encoded entries.");
-    println!("{:<28}{:>9}{:>22}{:>22}{:>22}{:>8}", "", "bytes", "ours", "our reading alone", "twilight's reading", "ratio");
+    println!(
+        "\nReading Discord, µs: minima of {rounds} rounds, medians in brackets. Ours is the whole way to encoded entries."
+    );
+    println!(
+        "{:<28}{:>9}{:>22}{:>22}{:>22}{:>8}",
+        "", "bytes", "ours", "our reading alone", "twilight's reading", "ratio"
+    );
     for (what, parse) in parse::measure(rounds)? {
         let figure = |summary: report::Summary| format!("{:.2} ({:.2})", summary.best / 1e3, summary.median / 1e3);
         println!(

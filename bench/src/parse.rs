@@ -43,9 +43,10 @@ pub(crate) struct Parse {
 pub(crate) fn measure(rounds: usize) -> Result<Vec<(&'static str, Parse)>> {
     let moves = [0, 1].map(|to| voice_state(ROOM + to));
     let guild = guild_create();
-    let typing = json!({"t": "TYPING_START", "s": 9, "op": 0, "d": {"user_id": USER.to_string(), "timestamp": 1_800_000_000,
+    let typing =
+        json!({"t": "TYPING_START", "s": 9, "op": 0, "d": {"user_id": USER.to_string(), "timestamp": 1_800_000_000,
         "member": member(USER), "channel_id": ROOM.to_string(), "guild_id": GUILD.to_string()}})
-    .to_string();
+        .to_string();
     Ok(vec![
         ("VOICE_STATE_UPDATE", one(&moves.each_ref().map(String::as_str), rounds, 20_000)?),
         ("TYPING_START (not needed)", one(&[&typing], rounds, 20_000)?),

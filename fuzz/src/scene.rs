@@ -51,15 +51,19 @@ pub(crate) fn cursor_key() -> CursorKey {
 
 /// A hub with everything in it.
 pub(crate) fn full_hub() -> Arc<Hub> {
-    let (hub, runtime) = (empty_hub(), runtime());
-    for text in PAYLOADS {
-        let Ok(Payload::Update(update)) = translate(ShardIndex(0), text) else { panic!("an update: {text}") };
-        let shard = ShardIndex(0);
-        let delivery = Delivery { shard, update: Some(update), session: None, heard_at: keys::now() };
-        runtime.block_on(hub.deliver(delivery, keys::now())).expect("the hub is open");
-    }
-    // What is acted on comes after what was delivered.
-    runtime.block_on(hub.run_shards(1, keys::now())).expect("the hub is open");
+    let hub = empty_hub();
+    let told = async {
+        for text in PAYLOADS {
+            let Ok(Payload::Update(update)) = translate(ShardIndex(0), text) else { panic!("an update: {text}") };
+            let shard = ShardIndex(0);
+            let delivery = Delivery { shard, update: Some(update), session: None, heard_at: keys::now() };
+            hub.deliver(delivery, keys::now()).await.expect("the hub is open");
+        }
+        // What is acted on comes after what was delivered.
+        hub.run_shards(1, keys::now()).await.expect("the hub is open");
+    };
+    // A target may call this from within a runtime of its own, which is no place to wait.
+    std::thread::scope(|scope| scope.spawn(|| runtime().block_on(told)).join()).expect("it is told");
     hub
 }
 
