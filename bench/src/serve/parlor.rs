@@ -57,6 +57,8 @@ pub(super) async fn serve() -> Result<()> {
     for update in feed::opening() {
         hub.deliver(delivery(update), SystemTime::now()).await?;
     }
+    // It is done in order, so what came before can be seen once this is.
+    hub.act(SystemTime::now(), |_| ()).await?;
     // The limits of a deployment, except those on how much one caller may have: here one caller is everybody.
     let limits = LimitsConfig { connections_per_ip: 10_000, streams_per_subject: 10_000, ..LimitsConfig::default() };
     let rules = StreamRules {
