@@ -121,9 +121,10 @@ impl Parlor {
             return Ok(());
         }
         self.stored(waiting.records, waiting.known)?;
-        if !waiting.is_shown {
-            self.state.publish(waiting.round, clock.now);
+        if waiting.is_shown {
+            waiting.round.batch.entries.clear();
         }
+        self.state.publish(waiting.round, clock.now);
         self.shown(clock)
     }
 

@@ -53,7 +53,7 @@ impl Shelf {
     /// What the next process finds after a damage: the log is gone, and so are some rows.
     pub fn damaged(&mut self, epoch: Epoch, mut survives: impl FnMut(Key) -> bool) -> Recovered {
         let rows = std::mem::take(&mut self.rows).into_iter().filter(|(key, _)| survives(*key)).collect();
-        let recovered = Recovered { epoch, ..Recovered::after_damage(rows) };
+        let recovered = Recovered { epoch, ..Recovered::after_loss(rows) };
         self.epoch = epoch;
         self.head = recovered.head;
         self.entries.clear();

@@ -12,6 +12,7 @@
 //! ```
 
 mod change;
+mod early;
 mod guild;
 mod hold;
 mod room;
@@ -27,7 +28,7 @@ use std::{
 
 use parlor_proto::v1::{self, UpstreamState, discontinuity::Reason as Cause};
 
-use self::{change::Emitter, hold::Holds};
+use self::{change::Emitter, early::Early, hold::Holds};
 pub use self::{
     change::{Change, ChangeBody, Touched},
     guild::{Guild, Knowledge, TOMBSTONE_AGE},
@@ -37,9 +38,6 @@ use crate::{
     id::{GuildId, RoomId, UserId},
     update::{GuildSnapshot, Loss, News, RoomFacts, ShardIndex, Update},
 };
-
-/// How much news of a guild is kept for the time between a new session and the guild's snapshot.
-const EARLY_NEWS: usize = 1_000;
 
 /// How a shard's connection stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,9 +73,8 @@ pub struct Directory {
     self_user: Option<UserId>,
     links: BTreeMap<ShardIndex, Link>,
     guilds: BTreeMap<GuildId, Arc<Guild>>,
-    /// News of guilds whose snapshot a new session still owes us. Whether the snapshot was made before or after it,
-    /// applying it after the snapshot ends at the truth.
-    early: BTreeMap<GuildId, Vec<News>>,
+    /// News of guilds whose snapshot a new session still owes us.
+    early: BTreeMap<GuildId, Early>,
     holds: Holds,
 }
 
@@ -131,7 +128,7 @@ impl Directory {
     /// Whether some news that was taken in has not changed anything yet, because it waits for a guild's snapshot or for
     /// the answer to a request. It would be lost with the process, so until it is applied a resume must not skip it.
     pub fn has_news_waiting(&self) -> bool {
-        self.early.values().any(|news| !news.is_empty()) || self.holds.has_news_waiting()
+        self.early.values().any(|early| !early.is_empty()) || self.holds.has_news_waiting()
     }
 
     /// Takes in one piece of news from the gateway and says what changed by it.
@@ -159,11 +156,11 @@ impl Directory {
                 Vec::new()
             }
             Update::Within(guild, news) => match self.early.get_mut(&guild) {
-                Some(early) if early.len() < EARLY_NEWS => {
+                Some(early) => {
                     early.push(news);
                     Vec::new()
                 }
-                Some(_) | None => self.within_guild(guild, news, v1::Origin::Gateway, now),
+                None => self.within_guild(guild, news, v1::Origin::Gateway, now),
             },
         }
     }
@@ -250,7 +247,7 @@ impl Directory {
                 stale @ Knowledge::Stale { .. } => stale,
             };
             Arc::make_mut(known).knowledge = knowledge;
-            self.early.insert(guild, Vec::new());
+            self.early.insert(guild, Early::default());
         }
         changes
     }
@@ -294,7 +291,7 @@ impl Directory {
             Knowledge::Awaited | Knowledge::Live | Knowledge::Outage { since: None, .. } => {}
         }
         let mut changes = emit.finish();
-        for news in self.early.remove(&id).unwrap_or_default() {
+        for news in self.early.remove(&id).unwrap_or_default().into_news() {
             changes.extend(self.within_guild(id, news, v1::Origin::Gateway, now));
         }
         changes

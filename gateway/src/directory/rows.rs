@@ -12,6 +12,7 @@ use prost_types::Timestamp;
 
 use super::{
     Directory, Link, Snapshot,
+    early::Early,
     guild::{Guild, Knowledge},
     hold::Holds,
     room::{Ended, Participant, Room, Stay},
@@ -258,7 +259,7 @@ impl Directory {
         for (id, guild) in &directory.guilds {
             // Still to be described by Discord: what it says of them meanwhile waits, as before the restart.
             if matches!(guild.knowledge, Knowledge::Awaited | Knowledge::Stale { .. }) {
-                directory.early.insert(*id, Vec::new());
+                directory.early.insert(*id, Early::default());
             }
         }
         (directory, unreadable)

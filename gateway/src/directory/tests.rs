@@ -268,6 +268,72 @@ fn a_restart_between_a_new_session_and_its_snapshots_is_repaired_like_any_loss()
 }
 
 #[test]
+fn much_early_news_is_still_applied_in_order() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(1)), at(1));
+    directory.apply(started(), at(2));
+    assert!(directory.apply(within(News::Voice(voice(2, Some(2), 2))), at(3)).is_empty());
+    for number in 0..5_000 {
+        assert!(directory.apply(within(News::Voice(voice(1, Some(1 + number % 2), 1))), at(3)).is_empty());
+    }
+    assert!(directory.apply(within(News::Voice(voice(2, None, 2))), at(3)).is_empty());
+    directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], Vec::new()), at(4));
+    let snapshot = directory.snapshot();
+    let inside: Vec<_> = snapshot.guilds[&GUILD].participants().map(|(room, user, _)| (room, user)).collect();
+    assert_eq!(inside, [(room_id(2), user_id(1))], "user 2 joined and left before the snapshot");
+}
+
+#[test]
+fn somebody_in_a_room_that_was_never_known_is_told_of_only_where_they_are() {
+    let mut directory = live();
+    assert!(directory.apply(within(News::Voice(voice(5, Some(3), 5))), at(1)).is_empty());
+    assert!(directory.apply(within(News::Voice(voice(6, Some(3), 6))), at(1)).is_empty());
+    let rooms = vec![room(1, "Lobby"), room(2, "Games"), room(3, "Late")];
+    let changes = directory.apply(guild(rooms, vec![voice(1, Some(1), 1), voice(6, Some(2), 6)]), at(2));
+    assert_eq!(told(&changes), ["created Late managed=false", "joined 6>2"]);
+}
+
+#[test]
+fn a_snapshot_is_newer_than_what_waits_for_an_answer() {
+    let mut directory = live();
+    directory.expect_room(GUILD, "Ours");
+    assert!(directory.apply(within(News::Room(room(7, "Ours"))), at(1)).is_empty());
+    assert!(directory.apply(within(News::Room(room(8, "Ours"))), at(1)).is_empty());
+    assert!(directory.apply(within(News::Room(room(9, "Ours"))), at(1)).is_empty());
+    directory.apply(lost(Loss::SessionLost, at(2)), at(2));
+    directory.apply(started(), at(3));
+    // Room 7, which is ours, and room 8 were deleted meanwhile; room 9 has another name.
+    let rooms = vec![room(1, "Lobby"), room(2, "Games"), room(9, "Theirs")];
+    let changes = directory.apply(guild(rooms, vec![voice(1, Some(1), 1)]), at(4));
+    assert_eq!(told(&changes), ["discontinuity REASON_SESSION_LOST"]);
+    let changes = directory.settle_room(GUILD, "Ours", Some(room(7, "Ours")), at(5));
+    let expected = ["created Ours managed=true", "ended Ours REASON_EXTERNAL_DELETE", "created Theirs managed=false"];
+    assert_eq!(told(&changes), expected);
+}
+
+#[test]
+fn an_answer_does_not_take_back_what_the_gateway_has_said_since() {
+    let mut directory = live();
+    directory.expect_room(GUILD, "Ours");
+    let renamed = directory.apply(within(News::Room(room(7, "Renamed"))), at(1));
+    assert_eq!(told(&renamed), ["created Renamed managed=false"]);
+    let changes = directory.settle_room(GUILD, "Ours", Some(room(7, "Ours")), at(2));
+    assert_eq!(told(&changes), ["updated Renamed"]);
+    assert_eq!(directory.snapshot().guilds[&GUILD].is_managed(room_id(7)), Some(true));
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_nobody_forget_what_has_ended() {
+    let mut directory = live();
+    directory.end_room(GUILD, room_id(1), at(4_000));
+    directory.end_room(GUILD, room_id(2), at(10));
+    let snapshot = directory.snapshot();
+    for number in [1, 2] {
+        assert!(snapshot.guilds[&GUILD].room(room_id(number)).is_some(), "room {number}");
+    }
+}
+
+#[test]
 fn rows_that_nobody_can_read_are_counted_and_left_out() {
     let rows = [(RowKey::Room(GUILD, room_id(1)), vec![0xff]), (RowKey::Guild(GUILD), vec![0x10, 9])];
     let (directory, unreadable) = Directory::restore(rows, &BTreeMap::new(), 1);

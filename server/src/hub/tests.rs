@@ -17,7 +17,10 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::auth::GuildGrant;
+use crate::{
+    auth::GuildGrant,
+    store::{Continuity, Key, ShardRecord},
+};
 
 const SHARD: ShardIndex = ShardIndex(0);
 const WALL: SystemTime = UNIX_EPOCH;
@@ -381,6 +384,63 @@ fn a_change_of_our_own_connection_is_told_at_once() {
     assert_eq!(stage.state().upstream(), UpstreamState::Resuming);
     client.drain(&stage);
     assert_eq!(client.frames.last(), Some(&"bookmark"));
+}
+
+#[test]
+fn a_stream_that_is_drained_amidst_a_snapshot_names_no_position() {
+    let stage = Stage::new(3);
+    let mut client = stage.open(order(Start::Snapshot));
+    client.drain(&stage);
+    for user in 0..50 {
+        stage.apply(voice(1, user, Some(1)));
+    }
+    while client.frames.last() != Some(&"begin") {
+        assert!(client.read(&stage, stage.now));
+    }
+    let draining = client.subscription.draining(&stage.state(), Duration::from_secs(1)).decode();
+    assert_eq!(draining.cursor, "", "what the client holds is void since the reset");
+}
+
+/// The record of the only shard that a round stores.
+fn stored_shard(round: &Round) -> Option<ShardRecord> {
+    let rows = round.batch.rows.iter();
+    rows.filter(|(key, _)| *key == Key::Shard(SHARD)).find_map(|(_, value)| ShardRecord::from_bytes(value.as_ref()?))
+}
+
+#[test]
+fn while_news_waits_there_is_nothing_to_resume_and_it_counts_as_not_heard() {
+    let stage = Stage::new(100);
+    let heard = |second| WALL + Duration::from_secs(second);
+    let deliver = |update, second| {
+        let session = Some(SessionPlace { session_id: "s".to_owned(), sequence: second, resume_url: None });
+        stage.writer.borrow_mut().deliver(Delivery { shard: SHARD, update, session, heard_at: heard(second) }, WALL);
+        stage.writer.borrow_mut().round(&stage.state()).as_ref().and_then(stored_shard)
+    };
+    let live = deliver(None, 10).expect("stored");
+    assert_eq!((live.session.map(|place| place.sequence), live.heard_at), (Some(10), heard(10)));
+    stage.writer.borrow_mut().act(WALL, |draft| draft.directory.expect_room(guild_id(1), "room 9"));
+    let Update::Guild(GuildSnapshot { mut rooms, .. }) = snapshot(1) else { panic!("a guild") };
+    let room = RoomFacts { room: room_id(19), name: "room 9".to_owned(), ..rooms.remove(0) };
+    let waiting = deliver(Some(Update::Within(guild_id(1), News::Room(room))), 20).expect("stored");
+    assert_eq!((waiting.session, waiting.heard_at), (None, heard(10)));
+    assert_eq!(deliver(None, 30), None, "and so it stays");
+}
+
+#[test]
+fn sessions_that_are_not_resumed_are_forgotten_by_the_store_too() {
+    let session = Some(SessionPlace { session_id: "s".to_owned(), sequence: 7, resume_url: None });
+    let record = ShardRecord { session, heard_at: WALL };
+    let rows = vec![(Key::Shard(SHARD), record.to_bytes())];
+    let recovered = Recovered { rows, continuity: Continuity::GoesOn, ..Recovered::nothing() };
+    let log =
+        Log::new(recovered.epoch, CursorKey::new(&[1; 32]), Retention { age: Duration::ZERO, entries: 9, bytes: 99 });
+    // The session is of one shard of one, and now there are two.
+    let mut writer = Writer::new(&recovered, Arc::clone(log.key()), Some(2));
+    assert!(writer.sessions().is_empty());
+    let state = writer.state(log);
+    writer.act(WALL, |draft| draft.directory.run_shards(2));
+    let round = writer.round(&state).expect("something to store");
+    assert_eq!(stored_shard(&round), Some(record.without_session()));
 }
 
 #[test]

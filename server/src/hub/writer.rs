@@ -177,9 +177,15 @@ impl Writer {
     fn shard_rows(&mut self, rows: &mut Vec<(Key, Option<Vec<u8>>)>) {
         let waiting = self.directory.has_news_waiting();
         for (shard, record) in &self.shards {
-            let session = record.session.clone().filter(|_| !waiting);
-            let record = ShardRecord { session, heard_at: record.heard_at };
-            if self.stored_shards.get(shard) != Some(&record) {
+            let stored = self.stored_shards.get(shard);
+            let record = if waiting {
+                // What waits would be lost with the process, so it counts as not heard.
+                let heard_at = stored.map_or(record.heard_at, |stored| stored.heard_at);
+                ShardRecord { session: None, heard_at }
+            } else {
+                record.clone()
+            };
+            if stored != Some(&record) {
                 rows.push((Key::Shard(*shard), Some(record.to_bytes())));
                 self.stored_shards.insert(*shard, record);
             }

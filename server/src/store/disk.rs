@@ -83,7 +83,7 @@ impl Disk {
                     "the store was damaged and is set aside: clients start over with a snapshot"
                 );
                 metrics::counter!("parlor_store_damaged_total").increment(1);
-                let recovered = Recovered::after_damage(rows);
+                let recovered = Recovered::after_loss(rows);
                 Ok((Self::make(&path, &recovered)?, recovered))
             }
         }

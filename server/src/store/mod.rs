@@ -87,9 +87,9 @@ impl Recovered {
         }
     }
 
-    /// What is left of a damaged store: these rows, and a log that begins. No session is among them, because a resume
+    /// What is left of a store of which something was lost: these rows, and a log that begins. No session is among them, because a resume
     /// would bring only what is new, and nobody else would notice what is missing.
-    pub fn after_damage(rows: Vec<(Key, Vec<u8>)>) -> Self {
+    pub fn after_loss(rows: Vec<(Key, Vec<u8>)>) -> Self {
         let rows = rows.into_iter().filter_map(|(key, value)| match key {
             Key::Directory(_) => Some((key, value)),
             Key::Shard(_) => Some((key, ShardRecord::from_bytes(&value)?.without_session().to_bytes())),

@@ -6,8 +6,7 @@ use parlor_gateway::UserId;
 use parlor_proto::v1;
 use prost::Message as _;
 
-use super::{Continuity, Disk, Key, OpenError, Recovered, disk};
-use crate::hub::{Epoch, Sequence};
+use super::{Disk, Key, OpenError, Recovered, disk};
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,7 +21,8 @@ pub struct Purged {
 
 /// Removes everything about a person from the store in this directory, which no server may be using.
 ///
-/// The log begins anew, in a new file, because a client that goes on from an old cursor would never learn that somebody
+/// Discord's sessions are forgotten too: the next start has Discord describe every guild anew, so that whoever is in voice
+/// is shown there again and nobody is missing. The log begins anew, in a new file, because a client that goes on from an old cursor would never learn that somebody
 /// who is no longer known has left. So every client starts over with a snapshot.
 ///
 /// # Errors
@@ -36,13 +36,7 @@ pub fn purge(directory: &Path, user: UserId, now: SystemTime) -> Result<Purged, 
     let before = rows.len();
     let rows: Vec<_> = rows.into_iter().filter(|(key, _)| !is_about(*key, user)).collect();
     let removed = before - rows.len();
-    let renewed = Recovered {
-        epoch: Epoch::random(),
-        head: Sequence(0),
-        entries: Vec::new(),
-        rows,
-        continuity: Continuity::Begins,
-    };
+    let renewed = Recovered::after_loss(rows);
     // A file of its own: what redb has freed in the old one would still be there to read.
     drop(Disk::make(&directory.join(disk::FILE), &renewed)?);
     let damaged_files = remove_damaged(directory)?;
