@@ -52,6 +52,17 @@ enum Link {
     Refused { since: SystemTime },
 }
 
+impl Link {
+    /// From when on changes may be missing.
+    fn since(self) -> Option<SystemTime> {
+        match self {
+            Self::Down { since } => since,
+            Self::Resuming { since } | Self::Refused { since } => Some(since),
+            Self::Live => None,
+        }
+    }
+}
+
 /// Every guild, at one moment. Cheap to take and to keep: guilds are shared until they change.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -92,11 +103,21 @@ impl Directory {
         directory
     }
 
-    /// Discord has said how many shards there are. Those that are known keep their state.
+    /// Discord has said how many shards there are. Those that are known keep their state. Where the number is another than
+    /// before, guilds change shards, and one that is down may have missed what another would have told: it counts from the
+    /// earliest moment of any.
     pub fn run_shards(&mut self, shards: u32) {
-        self.links.retain(|index, _| index.0 < shards.max(1));
+        let shards = shards.max(1);
+        let earliest = self.links.values().filter_map(|link| link.since()).min();
+        if u32::try_from(self.links.len()) != Ok(shards) {
+            for link in self.links.values_mut().filter(|link| matches!(link, Link::Down { .. } | Link::Resuming { .. }))
+            {
+                *link = Link::Down { since: earliest };
+            }
+        }
+        self.links.retain(|index, _| index.0 < shards);
         for index in 0..shards {
-            self.links.entry(ShardIndex(index)).or_insert(Link::Down { since: None });
+            self.links.entry(ShardIndex(index)).or_insert(Link::Down { since: earliest });
         }
     }
 
@@ -222,10 +243,7 @@ impl Directory {
         listed: &[GuildId],
         now: SystemTime,
     ) -> Vec<Change> {
-        let since = match self.links.insert(shard, Link::Live) {
-            Some(Link::Down { since: Some(since) } | Link::Resuming { since } | Link::Refused { since }) => since,
-            Some(Link::Live | Link::Down { since: None }) | None => now,
-        };
+        let since = self.links.insert(shard, Link::Live).and_then(Link::since).unwrap_or(now);
         self.self_user = Some(self_user);
         let listed: BTreeSet<GuildId> = listed.iter().copied().collect();
         let missing: Vec<GuildId> = self

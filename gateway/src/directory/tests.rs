@@ -334,6 +334,21 @@ fn a_clock_that_is_set_back_makes_nobody_forget_what_has_ended() {
 }
 
 #[test]
+fn a_guild_that_changes_shards_counts_from_when_anybody_was_last_heard() {
+    let rows = live().snapshot().rows_since(&Snapshot::default()).into_iter();
+    let rows: Vec<_> = rows.map(|row| (row.key, row.value.expect("nothing is forgotten"))).collect();
+    let links = [(SHARD, Remembered { resumable: true, heard_at: at(5) })].into();
+    let (mut directory, _) = Directory::restore(rows, &links, 1);
+    directory.run_shards(3);
+    let shard = directory.shard_of(GUILD);
+    assert_ne!(shard, SHARD, "the test's guild is on another shard now");
+    directory.apply(Update::SessionStarted { shard, self_user: BOT, guilds: vec![GUILD] }, at(100));
+    let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], Vec::new()), at(101));
+    let Some(Change { body: ChangeBody::Discontinuity(entry), .. }) = changes.last() else { panic!("comes last") };
+    assert_eq!(entry.from, Some(at(5).into()));
+}
+
+#[test]
 fn rows_that_nobody_can_read_are_counted_and_left_out() {
     let rows = [(RowKey::Room(GUILD, room_id(1)), vec![0xff]), (RowKey::Guild(GUILD), vec![0x10, 9])];
     let (directory, unreadable) = Directory::restore(rows, &BTreeMap::new(), 1);
