@@ -38,6 +38,15 @@ pub struct Seen {
 /// Somebody in a guild.
 pub type Who = (GuildId, UserId);
 
+/// When something may have happened unseen, in seconds.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Window {
+    /// From then,
+    pub from: i64,
+    /// until then.
+    pub to: i64,
+}
+
 /// One entry of the log.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[expect(missing_docs, reason = "the names are those of the contract")]
@@ -49,7 +58,7 @@ pub enum Fact {
     Left(Who, RoomId),
     Moved(Who, RoomId, Seen),
     Changed(Who, Seen),
-    Gap(GuildId, v1::discontinuity::Reason),
+    Gap(GuildId, v1::discontinuity::Reason, Window),
 }
 
 impl Fact {
@@ -60,7 +69,11 @@ impl Fact {
     pub fn read(body: Option<&Body>) -> Result<Self, Broken> {
         let odd = || Broken::new("an entry that says nothing of what the contract knows");
         match body.ok_or_else(odd)? {
-            Body::Discontinuity(gap) => Ok(Self::Gap(id(&gap.guild_id)?, gap.reason())),
+            Body::Discontinuity(gap) => {
+                let seconds = |stamp: Option<prost_types::Timestamp>| stamp.map_or(0, |stamp| stamp.seconds);
+                let window = Window { from: seconds(gap.from), to: seconds(gap.to) };
+                Ok(Self::Gap(id(&gap.guild_id)?, gap.reason(), window))
+            }
             Body::Event(event) => {
                 let fact = match event.kind.as_ref().ok_or_else(odd)? {
                     Kind::RoomCreated(it) => room(it.room.as_ref()).map(|(id, room)| Self::Created(id, room))?,
@@ -98,7 +111,7 @@ impl Fact {
     pub fn guild(&self) -> GuildId {
         match self {
             Self::Created(_, room) | Self::Updated(_, room) => room.guild,
-            Self::Ended(guild, ..) | Self::Gap(guild, _) => *guild,
+            Self::Ended(guild, ..) | Self::Gap(guild, ..) => *guild,
             Self::Joined((guild, _), _)
             | Self::Left((guild, _), _)
             | Self::Moved((guild, _), ..)

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parlor_gateway::{
@@ -12,7 +12,7 @@ use parlor_gateway::{
 use parlor_proto::v1::{UpstreamState, discontinuity::Reason as Cause, room_ended::Reason};
 
 use crate::{
-    fact::{Fact, Picture, Room},
+    fact::{Fact, Picture, Room, Window},
     world::{Look, Person},
 };
 
@@ -55,7 +55,7 @@ struct Guild {
     /// Whether a damage has taken what the store held of the guild itself, and nothing has been written since.
     headless: bool,
     /// Why something may have happened unseen since the guild was last known completely.
-    gap: Option<Cause>,
+    gap: Option<(Cause, SystemTime)>,
     /// What was said of it since a new session listed it, until that session describes it.
     waiting: Option<Vec<News>>,
 }
@@ -75,6 +75,12 @@ pub struct Known {
     holds: Vec<Hold>,
     link: Link,
     place: Option<SessionPlace>,
+    /// When Discord was last heard.
+    heard_at: Option<SystemTime>,
+    /// The same, as of the last moment at which nothing waited: what a new process counts from.
+    complete_at: Option<SystemTime>,
+    /// From when on something may be missing, while the connection is down.
+    down_since: Option<SystemTime>,
 }
 
 impl Known {
@@ -83,6 +89,7 @@ impl Known {
         match command {
             Command::Deliver(delivery) => {
                 self.place = delivery.session;
+                self.heard_at = Some(delivery.heard_at);
                 delivery.update.map(|update| self.update(update, wall)).unwrap_or_default()
             }
             Command::Expect(guild, name) => {
@@ -113,12 +120,13 @@ impl Known {
         match update {
             Update::SessionStarted { guilds, .. } => {
                 self.link = Link::Live;
+                let since = self.down_since.take().unwrap_or(wall);
                 let gone: Vec<GuildId> = self.guilds.keys().copied().filter(|guild| !guilds.contains(guild)).collect();
                 let told = gone.into_iter().flat_map(|guild| self.leave(guild)).collect();
                 for guild in guilds {
                     let known = self.guilds.entry(guild).or_default();
                     if known.described {
-                        known.gap.get_or_insert(Cause::SessionLost);
+                        known.gap.get_or_insert((Cause::SessionLost, since));
                     }
                     known.waiting = Some(Vec::new());
                 }
@@ -126,9 +134,13 @@ impl Known {
             }
             Update::SessionResumed(_) => {
                 self.link = Link::Live;
+                self.down_since = None;
                 Vec::new()
             }
-            Update::ConnectionLost { loss, .. } => {
+            Update::ConnectionLost { loss, last_heard, .. } => {
+                if self.link == Link::Live {
+                    self.down_since = Some(last_heard);
+                }
                 self.link = match loss {
                     Loss::SessionKept if self.link != Link::Down => Link::Resuming,
                     Loss::SessionKept | Loss::SessionLost | Loss::Refused => Link::Down,
@@ -139,7 +151,7 @@ impl Known {
             Update::GuildUnavailable(guild) => {
                 let known = self.guilds.entry(guild).or_default();
                 if known.described {
-                    known.gap.get_or_insert(Cause::GuildOutage);
+                    known.gap.get_or_insert((Cause::GuildOutage, wall));
                 }
                 known.waiting = None;
                 known.headless = false;
@@ -192,7 +204,11 @@ impl Known {
         after.described = true;
         after.headless = false;
         let mut told = vec![before.difference(&after, id, Reason::ExternalDelete, true)];
-        told.extend(gap.map(|cause| vec![Fact::Gap(id, cause)]));
+        let seconds =
+            |at: SystemTime| i64::try_from(at.duration_since(UNIX_EPOCH).expect("after 1970").as_secs()).expect("soon");
+        told.extend(
+            gap.map(|(cause, from)| vec![Fact::Gap(id, cause, Window { from: seconds(from), to: seconds(wall) })]),
+        );
         after.ending.retain(|room| after.rooms.contains_key(room));
         self.guilds.insert(id, after);
         for news in waiting {
@@ -270,17 +286,29 @@ impl Known {
         told
     }
 
+    /// Everything so far is stored together.
+    pub fn round_ends(&mut self) {
+        if self.complete_at.is_none() || !self.waits() {
+            self.complete_at = self.heard_at;
+        }
+    }
+
     /// Where a new process should resume.
     pub fn resumable(&self) -> Option<SessionPlace> {
-        let waits = self.guilds.values().any(|known| known.waiting.as_ref().is_some_and(|news| !news.is_empty()))
-            || self.holds.iter().any(|hold| !hold.waiting.is_empty());
-        self.place.clone().filter(|_| !waits)
+        self.place.clone().filter(|_| !self.waits())
+    }
+
+    fn waits(&self) -> bool {
+        self.guilds.values().any(|known| known.waiting.as_ref().is_some_and(|news| !news.is_empty()))
+            || self.holds.iter().any(|hold| !hold.waiting.is_empty())
     }
 
     /// What is left of it after a restart.
     pub fn restart(&mut self) {
         self.place = self.resumable();
         self.link = if self.place.is_some() { Link::Resuming } else { Link::Down };
+        self.heard_at = self.complete_at;
+        self.down_since = self.complete_at;
         self.holds.clear();
         for known in self.guilds.values_mut() {
             known.ending.clear();

@@ -138,6 +138,7 @@ impl Parlor {
             times.extend(std::iter::repeat_n(*at, groups.iter().map(Vec::len).sum()));
             expected.extend(groups);
         }
+        known.round_ends();
         saboteur.order(&mut taken);
         for (command, wall, _) in taken {
             if let Some(command) = saboteur.command(command) {
@@ -192,6 +193,10 @@ impl Parlor {
         Broken::unless(head == self.chronicle.visible, || {
             format!("the log ends at {head}, it should at {}", self.chronicle.visible)
         })?;
+        let Retention { age, entries, bytes } = self.retention;
+        let (kept, kept_bytes) = (head + 1 - oldest, self.chronicle.bytes_from(oldest));
+        let too_many = age.is_zero() && kept > u64::try_from(entries).unwrap_or(u64::MAX);
+        Broken::unless(kept_bytes <= bytes && !too_many, || format!("{kept} entries, {kept_bytes} bytes are kept"))?;
         let promised = self.oldest_promised(clock);
         Broken::unless(oldest <= promised, || format!("the log begins at {oldest}, {promised} should be there"))
     }

@@ -102,6 +102,12 @@ impl Chronicle {
         (after + 1..=until).zip(&self.records[from..]).find(|(_, record)| wanted(&record.fact))
     }
 
+    /// How many bytes there are from an entry on.
+    pub fn bytes_from(&self, oldest: u64) -> usize {
+        let skip = usize::try_from(oldest.saturating_sub(1)).expect("a small number");
+        self.records.iter().skip(skip).map(|record| record.bytes).sum()
+    }
+
     /// The oldest entry that must still be there, by what retention promises; one past the head where none must.
     pub fn oldest_promised(&self, retention: Retention, ages_are_known: bool, now: Instant) -> u64 {
         let (mut bytes, mut oldest) = (0, self.visible + 1);

@@ -339,7 +339,7 @@ fn a_guild_that_changes_shards_counts_from_when_anybody_was_last_heard() {
     let rows: Vec<_> = rows.map(|row| (row.key, row.value.expect("nothing is forgotten"))).collect();
     let links = [(SHARD, Remembered { resumable: true, heard_at: at(5) })].into();
     let (mut directory, _) = Directory::restore(rows, &links, 1);
-    directory.run_shards(3);
+    directory.run_shards(4);
     let shard = directory.shard_of(GUILD);
     assert_ne!(shard, SHARD, "the test's guild is on another shard now");
     directory.apply(Update::SessionStarted { shard, self_user: BOT, guilds: vec![GUILD] }, at(100));
