@@ -114,7 +114,7 @@ fn two_thousand_starving_readers_come_to_the_truth() {
     let clock = Clock { now: Instant::now(), wall, was_set: false };
     let mut saboteur = Saboteur::new(None);
     let mut parlor = Parlor::new(retention, clock, &saboteur);
-    let mut tell = |parlor: &mut Parlor, update: Update| {
+    let tell = |parlor: &mut Parlor, update: Update| {
         let session = None;
         let delivery = parlor_gateway::Delivery { shard: SHARD, update: Some(update), session, heard_at: wall };
         parlor.ask(Command::Deliver(delivery), clock);
