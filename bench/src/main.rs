@@ -11,6 +11,7 @@ mod report;
 mod runs;
 mod serve;
 mod sink;
+mod start;
 
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,12 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Measure how long parlord takes until it serves, and what it holds in memory then.
+    Start {
+        /// Fewer rounds.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Be one of the servers.
     #[command(hide = true)]
     Serve {
@@ -69,6 +76,7 @@ enum Command {
 enum Part {
     Own,
     Multiplexed,
+    Latency,
     Bursts,
     Idle,
 }
@@ -78,6 +86,7 @@ fn main() -> Result<()> {
         Command::Serve { program } => serve::serve(program),
         Command::Fanout { quick, only } => fanout(quick, &only),
         Command::Parse { quick } => parsing(quick),
+        Command::Start { quick } => starting(quick),
         Command::One { contender, part, seconds } => one(contender, part, Duration::from_secs(seconds)),
     }
 }
@@ -105,6 +114,18 @@ fn parsing(quick: bool) -> Result<()> {
     Ok(())
 }
 
+fn starting(quick: bool) -> Result<()> {
+    let rounds = if quick { 3 } else { 15 };
+    // The first makes the development key, which takes as long as chance wants; so does each of the others.
+    let starts: Vec<_> = (0..rounds).map(|_| start::measure()).collect::<Result<_>>()?;
+    let serving = report::summary(&starts, |start| start.serving.as_secs_f64() * 1e3, Better::Less);
+    let resident = report::summary(&starts, |start| start.resident as f64 / f64::from(1 << 20), Better::Less);
+    println!("\nparlord dev, {rounds} starts in new directories, medians in brackets");
+    println!("start to serving, its RSA key made on the way: {:.0} ms ({:.0})", serving.best, serving.median);
+    println!("resident memory, emulated Discord included: {:.1} MiB ({:.1})", resident.best, resident.median);
+    Ok(())
+}
+
 fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
     let measure = |shape, load| -> Result<String> {
         let delivery = Fanout { shape, load, duration }.measure(contender)?;
@@ -113,6 +134,7 @@ fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
     let text = match part {
         Part::Own => measure(OWN, RATE_OWN),
         Part::Multiplexed => measure(MULTIPLEXED, RATE_MULTIPLEXED),
+        Part::Latency => measure(FEW, RATE_MULTIPLEXED),
         Part::Bursts => measure(OWN, BURSTS),
         Part::Idle => {
             let idle = Idle { subscribers: (1_000, 5_000), streams: 1, watched: duration };
@@ -125,6 +147,7 @@ fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
 
 const OWN: Shape = Shape { connections: 1_000, streams: 1 };
 const MULTIPLEXED: Shape = Shape { connections: 10, streams: 100 };
+const FEW: Shape = Shape { connections: 100, streams: 1 };
 const RATE_OWN: Load = Load::Rate(50);
 const RATE_MULTIPLEXED: Load = Load::Rate(100);
 const BURSTS: Load = Load::InFlight(8);
@@ -153,6 +176,16 @@ fn fanout(quick: bool, only: &[Part]) -> Result<()> {
         print!("{}", report::fanout("10 connections of 100 streams, 100 events/s", &measured));
         let cpu = ratio(&measured, (Parlor, Naive), |run| run.cpu, Better::Less);
         aim("multiplexed, CPU per event / naive tonic", cpu, 0.6, Better::Less);
+    }
+    if wanted(Part::Latency) {
+        let fanout = Fanout { shape: FEW, load: RATE_MULTIPLEXED, duration: seconds(3_000, 1_500) };
+        let measured = in_turns(&[Raw, Naive, Parlor], rounds, |one| fanout.measure(one))?;
+        print!(
+            "{}",
+            report::fanout("100 subscribers on own connections, 100 events/s; Parlor stores each first", &measured)
+        );
+        let p99 = of(&measured, Parlor, |run| run.p99, Better::Less);
+        aim("100 subscribers, ms from event to client at p99, stored first", p99, 2.0, Better::Less);
     }
     if wanted(Part::Bursts) {
         let fanout = Fanout { shape: OWN, load: BURSTS, duration: seconds(2_000, 1_000) };
