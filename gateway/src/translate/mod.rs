@@ -5,7 +5,7 @@ pub(crate) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use thiserror::Error;
 
 use crate::{
@@ -69,7 +69,11 @@ fn dispatch<'de, D: Deserializer<'de>>(
                 guilds: ready.guilds.into_iter().map(|guild| guild.id).collect(),
             })
         }
-        "RESUMED" => Some(Update::SessionResumed(shard)),
+        "RESUMED" => {
+            // What is in it is for Discord's own people, and has to be passed over all the same.
+            read::<IgnoredAny, D>("RESUMED", data)?;
+            Some(Update::SessionResumed(shard))
+        }
         "GUILD_CREATE" => {
             let guild: wire::GuildCreate<'_> = read("GUILD_CREATE", data)?;
             // An unavailable guild may come as a GUILD_CREATE too, and has nothing else in it.
@@ -113,7 +117,7 @@ fn dispatch<'de, D: Deserializer<'de>>(
         }
         _ => {
             // Only to be passed over. What is wrong inside it is nobody's concern.
-            read::<serde::de::IgnoredAny, D>("a dispatch that is not needed", data)?;
+            read::<IgnoredAny, D>("a dispatch that is not needed", data)?;
             None
         }
     };
@@ -210,6 +214,20 @@ mod tests {
         assert_eq!(read(r#"{"op":9,"d":false}"#), Payload::InvalidSession(false));
         assert_eq!(read(r#"{"op":11}"#), Payload::Ignored);
         assert_eq!(read(r#"{"op":0,"t":"TYPING_START","d":{}}"#), Payload::Ignored);
+    }
+
+    #[test]
+    fn a_payload_is_read_in_whatever_order_its_parts_come() {
+        let data = r#"{"_trace":["x",{"y":[1]}],"a_field_of_2031":null}"#;
+        for text in [
+            format!(r#"{{"t":"RESUMED","s":9,"op":0,"d":{data}}}"#),
+            format!(r#"{{"op":0,"d":{data},"s":9,"t":"RESUMED"}}"#),
+            format!(r#"{{"d":{data},"t":"RESUMED","op":0,"of_2031":{data},"s":9}}"#),
+        ] {
+            assert_eq!(update(&text), Update::SessionResumed(SHARD), "{text}");
+        }
+        let typing = format!(r#"{{"t":"TYPING_START","s":9,"op":0,"d":{data}}}"#);
+        assert_eq!(translate(SHARD, &typing).expect("translates"), Payload::Ignored);
     }
 
     #[test]
