@@ -265,7 +265,7 @@ pub(super) fn forgetful() -> Plan {
 /// F42: the log forgets while clients replay it: each goes on without a gap, or is told that it cannot.
 pub(super) async fn log_forgets_meanwhile(stage: &mut Stage) -> Outcome {
     for number in 0..6_u64 {
-        let thinks = Duration::from_millis(4 * number);
+        let thinks = Duration::from_millis(60 * number);
         let habits = Habits { thinks, stores_every: 10, ..Habits::eager(&format!("behind {number}")) };
         let rng = stage.rng.fork();
         stage.crowd.join(habits, &stage.archive, &stage.address, rng);
