@@ -1,7 +1,7 @@
 //! Rounds of faults, several at a time, and what they come to.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     env, fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -112,7 +112,7 @@ impl Summary {
         let mut summary = Self::default();
         let mut rounds = JoinSet::new();
         let places = Arc::new(Semaphore::new(profile.jobs));
-        let mut queue = Vec::new();
+        let (mut queue, mut names) = (Vec::new(), HashMap::new());
         for fault in FAULTS.iter().filter(chosen) {
             if let Some(why) = fault.not_built() {
                 summary.not_built.push((fault.id, why));
@@ -124,10 +124,11 @@ impl Summary {
         for (fault, seed) in queue {
             let (places, program, long, limit) =
                 (Arc::clone(&places), profile.program.clone(), profile.long, profile.limit);
-            rounds.spawn(async move {
+            let round = async move {
                 let _place = places.acquire_owned().await.expect("it is never closed");
                 if began.elapsed() > limit { None } else { Some(fault.play(program, seed, long).await) }
-            });
+            };
+            names.insert(rounds.spawn(round).id(), format!("{} seed {seed}", fault.id));
         }
         while let Some(round) = rounds.join_next().await {
             match round {
@@ -138,7 +139,8 @@ impl Summary {
                 }
                 Ok(None) => summary.not_played += 1,
                 Err(panic) => {
-                    tell(format!("a round broke off: {panic}"));
+                    let name = names.get(&panic.id()).map_or("a round", String::as_str);
+                    tell(format!("{name} broke off: {panic}"));
                     summary.not_played += 1;
                 }
             }

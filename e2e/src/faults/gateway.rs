@@ -271,6 +271,11 @@ pub(super) async fn guilds_come_late(stage: &mut Stage) -> Outcome {
     stage.until_health("discord-gateway", true).await
 }
 
+/// Through a proxy, with payloads that nobody can read.
+pub(super) fn strange() -> Plan {
+    Plan { strange: true, ..Plan::proxied() }
+}
+
 /// F20: payloads that are malformed, unknown or very large.
 pub(super) async fn strange_payloads(stage: &mut Stage) -> Outcome {
     let strange = [

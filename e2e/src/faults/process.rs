@@ -104,16 +104,20 @@ pub(super) async fn clock_jumps(seed: u64) -> Result<Report, String> {
     let mut watcher = house.watch_as(&lasting).await;
     let mut brief = house.watch_as(&ending).await;
     let mut complaints = Vec::new();
-    for jump in [3_600_i64, -3_600, -3_600, 3_600] {
+    for (index, jump) in [3_600_i64, -3_600, -3_600, 3_600].into_iter().enumerate() {
         house.shift_the_clock(jump);
         let room = if rng.bool() { LOBBY } else { discord_emulator::GAMES };
         house.emulator.user("ann").joins(room).mutes(rng.bool());
         house.emulator.user(&format!("guest{}", rng.u32(0..5))).joins(room);
         watcher.until_it_sees_the_truth(&house).await;
-    }
-    match brief.until_the_end().await {
-        Err(error) if error.code == Code::Unauthenticated && error.reason.as_deref() == Some("TOKEN_EXPIRED") => {}
-        other => complaints.push(format!("a token that was over ended its stream with {other:?}")),
+        if index == 0 {
+            // An hour later the token is over, and an hour before it is not.
+            match brief.until_the_end().await {
+                Err(error)
+                    if error.code == Code::Unauthenticated && error.reason.as_deref() == Some("TOKEN_EXPIRED") => {}
+                other => complaints.push(format!("a token that was over ended its stream with {other:?}")),
+            }
+        }
     }
     // An hour behind, a token of now is one of the future, which is refused or not, but never served what it should not be.
     house.shift_the_clock(-3_600);

@@ -45,13 +45,23 @@ pub(super) struct Plan {
     pub(super) pause: Duration,
     /// Whether the gateway is reached through a proxy.
     pub(super) proxied: bool,
+    /// Whether the server is sent payloads that it has to skip.
+    pub(super) strange: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let gateway = GatewayLimits { heartbeat_interval: Duration::from_secs(5), ..GatewayLimits::default() };
         let pause = Duration::from_millis(8);
-        Self { gateway, settings: Vec::new(), from_the_start: Vec::new(), people: 24, pause, proxied: false }
+        Self {
+            gateway,
+            settings: Vec::new(),
+            from_the_start: Vec::new(),
+            people: 24,
+            pause,
+            proxied: false,
+            strange: false,
+        }
     }
 }
 
@@ -81,6 +91,7 @@ pub(super) struct Stage {
     pub(super) long: bool,
     /// A figure that the fault wants in its line.
     pub(super) remark: String,
+    strange: bool,
     proxy: Option<Proxy>,
     run: Run,
     program: PathBuf,
@@ -125,6 +136,7 @@ impl Stage {
             log: Log::default(),
             long,
             remark: String::new(),
+            strange: plan.strange,
             proxy,
             run,
             program,
@@ -256,6 +268,8 @@ impl Stage {
         }
         self.note_memory();
         complaints.extend(held.err());
+        // The truth may be told over a connection that the server does not know to be well.
+        complaints.extend(self.until_health("discord-gateway", true).await.err());
         self.crowd.leave().await;
         let stats = self.emulator.stats();
         let recordings = self.archive.recordings();
@@ -299,6 +313,10 @@ impl Stage {
         }
         if let Some(panics) = server.metric("parlor_panics_total").await.filter(|panics| *panics > 0.0) {
             report.find(Promise::Counted, "server", format!("{panics} panics"));
+        }
+        let skipped = server.metric("parlor_gateway_skipped_total").await.filter(|skipped| *skipped > 0.0);
+        if let Some(skipped) = skipped.filter(|_| !self.strange) {
+            report.find(Promise::Counted, "server", format!("{skipped} payloads of a sound Discord were skipped"));
         }
         let resets = server.metric("parlor_resets_total").await.unwrap_or(0.0);
         let lived_throughout = restarts == 1 && !recordings.is_empty();
