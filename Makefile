@@ -108,7 +108,7 @@ fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; O
 BENCH_INSTALLED := bench/node_modules/.package-lock.json
 
 .PHONY: bench
-bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out costs, beside its rivals: ten minutes (QUICK=1: two; ONLY=own|multiplexed|latency|bursts|idle)
+bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out costs, beside its rivals: ten minutes (QUICK=1: two; ONLY=own|multiplexed|latency|bursts|idle|idle-multiplexed)
 	cargo build --release --locked --bin parlor-bench --bin parlord
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench parse $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench start $(if $(QUICK),--quick)

@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 use self::{
     report::{Aim, Better, of, ratio},
-    runs::{Contender, Fanout, Idle, Shape, in_turns},
+    runs::{Contender, Fanout, Idle, Rest, Shape, in_turns},
     sink::Load,
 };
 
@@ -79,6 +79,7 @@ enum Part {
     Latency,
     Bursts,
     Idle,
+    IdleMultiplexed,
 }
 
 fn main() -> Result<()> {
@@ -136,8 +137,9 @@ fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
         Part::Multiplexed => measure(MULTIPLEXED, RATE_MULTIPLEXED),
         Part::Latency => measure(FEW, RATE_MULTIPLEXED),
         Part::Bursts => measure(OWN, BURSTS),
-        Part::Idle => {
-            let idle = Idle { subscribers: (1_000, 5_000), streams: 1, watched: duration };
+        Part::Idle | Part::IdleMultiplexed => {
+            let streams = if part == Part::Idle { 1 } else { MULTIPLEXED.streams };
+            let idle = Idle { subscribers: (1_000, 5_000), streams, watched: duration };
             Ok(report::idle(&format!("{part:?}"), &[(contender, vec![idle.measure(contender)?])]))
         }
     }?;
@@ -195,24 +197,23 @@ fn fanout(quick: bool, only: &[Part]) -> Result<()> {
         aim("bursts over h2c, deliveries/s / ws hub", rate((Parlor, Hub)), 4.0, Better::More);
         aim("bursts over grpc-web, deliveries/s / ws hub", rate((ParlorWeb, Hub)), 8.0, Better::More);
     }
+    let subscribers = if quick { (500, 2_000) } else { (1_000, 5_000) };
+    // A keep-alive comes every 20 s and a bookmark at least every 15 s.
+    let idle = Idle { subscribers, streams: 1, watched: seconds(20_000, 4_000) };
     if wanted(Part::Idle) {
-        let subscribers = if quick { (500, 2_000) } else { (1_000, 5_000) };
-        // A keep-alive comes every 20 s and a bookmark at least every 15 s.
-        let watched = seconds(20_000, 4_000);
-        let own = Idle { subscribers, streams: 1, watched };
-        let measured = in_turns(&[Naive, Hub, Parlor, ParlorWeb], 1, |one| own.measure(one))?;
+        let measured = in_turns(&[Naive, Hub, Parlor, ParlorWeb], 1, |one| idle.measure(one))?;
         print!("{}", report::idle("Idle, each on its own connection", &measured));
-        let memory = of(&measured, Parlor, |rest| rest.memory, Better::Less);
-        aim("own connections, KiB per idle subscriber", memory, 16.0, Better::Less);
-        let cpu = of(&measured, Parlor, |rest| rest.cpu, Better::Less);
-        aim("own connections, CPU µs/s per idle subscriber", cpu, 1.0, Better::Less);
-        let shared = Idle { streams: MULTIPLEXED.streams, ..own };
-        let measured = in_turns(&[Naive, Parlor], 1, |one| shared.measure(one))?;
+        let figure = |figure: fn(&Rest) -> f64| of(&measured, Parlor, figure, Better::Less);
+        aim("own connections, KiB per idle subscriber", figure(|rest| rest.memory), 16.0, Better::Less);
+        aim("own connections, CPU µs/s per idle subscriber", figure(|rest| rest.cpu), 1.0, Better::Less);
+    }
+    if wanted(Part::IdleMultiplexed) {
+        let idle = Idle { streams: MULTIPLEXED.streams, ..idle };
+        let measured = in_turns(&[Naive, Parlor], 1, |one| idle.measure(one))?;
         print!("{}", report::idle("Idle, 100 streams on each connection", &measured));
-        let memory = of(&measured, Parlor, |rest| rest.memory, Better::Less);
-        aim("multiplexed, KiB per idle stream", memory, 2.5, Better::Less);
-        let cpu = of(&measured, Parlor, |rest| rest.cpu, Better::Less);
-        aim("multiplexed, CPU µs/s per idle stream", cpu, 1.0, Better::Less);
+        let figure = |figure: fn(&Rest) -> f64| of(&measured, Parlor, figure, Better::Less);
+        aim("multiplexed, KiB per idle stream", figure(|rest| rest.memory), 2.5, Better::Less);
+        aim("multiplexed, CPU µs/s per idle stream", figure(|rest| rest.cpu), 1.0, Better::Less);
     }
     print!("{}", report::aims(&aims));
     println!("\nTook {:.0} s.", start.elapsed().as_secs_f64());

@@ -74,20 +74,22 @@ impl Reader {
     }
 }
 
-/// Opens a connection and its streams.
-pub(super) fn hello(streams: usize, subscriber: &Subscriber<'_>) -> Vec<u8> {
+/// Opens a connection.
+pub(super) fn hello() -> Vec<u8> {
     // INITIAL_WINDOW_SIZE (section 6.5.2).
     let settings = [&[0, 4][..], &WINDOW.to_be_bytes()].concat();
     let mut hello = PREFACE.to_vec();
     hello.extend(frame(SETTINGS, 0, 0, &settings));
     hello.extend(frame(WINDOW_UPDATE, 0, 0, &(WINDOW - 65_535).to_be_bytes()));
-    let block = header_block(subscriber);
-    for number in 0..streams {
-        let id = u32::try_from(1 + 2 * number).expect("a few streams");
-        hello.extend(frame(HEADERS, END_HEADERS, id, &block));
-        hello.extend(frame(DATA, END_STREAM, id, &subscriber.body()));
-    }
     hello
+}
+
+/// Opens a stream, the first with the number 0.
+pub(super) fn open(number: usize, subscriber: &Subscriber<'_>) -> Vec<u8> {
+    let id = u32::try_from(1 + 2 * number).expect("a few streams");
+    let mut open = frame(HEADERS, END_HEADERS, id, &header_block(subscriber));
+    open.extend(frame(DATA, END_STREAM, id, &subscriber.body()));
+    open
 }
 
 /// The request's headers without compression (RFC 7541, sections 6.1 and 6.2.2).

@@ -135,7 +135,7 @@ impl Sink {
         let subscriber = Subscriber { token: &self.announced.token, heartbeat: self.heartbeat };
         let hello = match self.wire {
             Wire::Raw => vec![u8::try_from(streams).context("a few streams")?],
-            Wire::Http2 => h2::hello(streams, &subscriber),
+            Wire::Http2 => [h2::hello(), h2::open(0, &subscriber)].concat(),
             Wire::Web => web::hello(&subscriber),
             Wire::WebSocket => ws::hello(),
         };
@@ -155,9 +155,28 @@ impl Sink {
             self.connections.push(Connection { socket, reader, first: self.received.len() });
             self.received.resize(self.received.len() + streams, 0);
         }
+        let (opened, before) = (self.connections.len() - connections, self.received.len() - connections * streams);
+        // Of the others all streams are opened at once.
+        let at_once = if self.wire == Wire::Http2 { 1 } else { streams };
+        self.greeted(before + connections * at_once)?;
+        // The streams of a connection come one after another, as they do in life: a hundred at once grow queues in the server
+        // that nothing else ever needs.
+        for number in at_once..streams {
+            let subscriber = Subscriber { token: &self.announced.token, heartbeat: self.heartbeat };
+            let open = h2::open(number, &subscriber);
+            for connection in &mut self.connections[opened..] {
+                connection.socket.write_all(&open)?;
+            }
+            self.greeted(before + connections * (number + 1))?;
+        }
+        Ok(())
+    }
+
+    /// Returns when so many streams have begun.
+    fn greeted(&mut self, streams: usize) -> Result<()> {
         let greetings = self.wire.greetings(&self.announced.token);
         let deadline = Instant::now() + Duration::from_secs(60);
-        while self.received.iter().any(|received| *received < greetings) {
+        while self.received.iter().filter(|received| **received >= greetings).count() < streams {
             ensure!(Instant::now() < deadline, "not every stream began");
             self.turn(Some(Duration::from_millis(100)), &mut |_, _| {})?;
         }

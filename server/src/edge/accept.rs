@@ -120,7 +120,7 @@ impl Opening {
             },
         };
         let io = Guarded::new(transport, self.limits.first_byte, self.limits.idle);
-        Some(Connection { io, peer: PeerAddress(peer), _place: place })
+        Some(Connection { io, peer, _place: place })
     }
 }
 
@@ -139,15 +139,11 @@ impl Stream for Incoming {
     }
 }
 
-/// Where a call comes from; in the extensions of every request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PeerAddress(pub SocketAddr);
-
 /// A connection that is within the caps and ends when it falls silent.
 #[derive(Debug)]
 pub struct Connection {
     io: Guarded<Transport>,
-    peer: PeerAddress,
+    peer: SocketAddr,
     _place: Place,
 }
 
@@ -159,7 +155,7 @@ enum Transport {
 
 impl Connection {
     /// Where it comes from.
-    pub fn peer(&self) -> PeerAddress {
+    pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 }

@@ -44,6 +44,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
 }
 
 impl Calls {
+    /// Moves new calls to where they are run; says whether there are any.
     fn take(&self, into: &FuturesUnordered<Call>) -> bool {
         let mut new = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let any = !new.is_empty();
@@ -55,33 +56,41 @@ impl Calls {
     pub(super) async fn run_with<C: Future>(&self, connection: C) -> C::Output {
         let mut connection = pin!(connection);
         let mut calls = FuturesUnordered::new();
-        let doorbell = Arc::new(Doorbell { rung: AtomicBool::new(true), ..Doorbell::default() });
-        let waker = Waker::from(Arc::clone(&doorbell));
+        let (for_connection, for_calls) = (Doorbell::rung_already(), Doorbell::rung_already());
+        let wakers = [&for_connection, &for_calls].map(|doorbell| Waker::from(Arc::clone(doorbell)));
         poll_fn(|context| {
-            doorbell.answered_by(context);
-            let mut more = true;
+            for_connection.attend(context);
+            for_calls.attend(context);
             // A connection that reads a request has a call to poll, which may have an answer to write: two rounds.
             for _ in 0..2 {
-                while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(context) {}
-                if doorbell.rung.swap(false, SeqCst)
-                    && let Poll::Ready(output) = connection.as_mut().poll(&mut Context::from_waker(&waker))
+                // h2 wakes a call while it takes the call's bytes, and after two of those the collection wants a pause.
+                // Every call has its turn before the connection is written to, so that it is written to once.
+                let mut turns = 2 * calls.len() + 2;
+                while turns > 0 && for_calls.answer() {
+                    turns -= 1;
+                    let mut context = Context::from_waker(&wakers[1]);
+                    while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(&mut context) {}
+                }
+                if for_connection.answer()
+                    && let Poll::Ready(output) = connection.as_mut().poll(&mut Context::from_waker(&wakers[0]))
                 {
                     return Poll::Ready(output);
                 }
-                more = self.take(&calls);
-                if !more {
+                if !self.take(&calls) {
                     break;
                 }
+                for_calls.rung.store(true, SeqCst);
             }
-            doorbell.left(context, more);
+            for_connection.leave(context);
+            for_calls.leave(context);
             Poll::Pending
         })
         .await
     }
 }
 
-/// Wakes the task of a connection, except while that is looking after the connection anyway.
-#[derive(Debug, Default)]
+/// Wakes the task of a connection, except while that is about to answer anyway.
+#[derive(Debug)]
 struct Doorbell {
     rung: AtomicBool,
     attended: AtomicBool,
@@ -89,15 +98,25 @@ struct Doorbell {
 }
 
 impl Doorbell {
-    fn answered_by(&self, context: &Context<'_>) {
+    fn rung_already() -> Arc<Self> {
+        Arc::new(Self { rung: AtomicBool::new(true), attended: AtomicBool::new(false), task: AtomicWaker::new() })
+    }
+
+    /// The task is there.
+    fn attend(&self, context: &Context<'_>) {
         self.task.register(context.waker());
         self.attended.store(true, SeqCst);
     }
 
-    /// The task goes away; `more` says that it has left something to do.
-    fn left(&self, context: &Context<'_>, more: bool) {
+    /// Whether it has rung since the last time.
+    fn answer(&self) -> bool {
+        self.rung.swap(false, SeqCst)
+    }
+
+    /// The task goes away, and comes back at once if it has left something undone.
+    fn leave(&self, context: &Context<'_>) {
         self.attended.store(false, SeqCst);
-        if more || self.rung.load(SeqCst) {
+        if self.rung.load(SeqCst) {
             context.waker().wake_by_ref();
         }
     }
@@ -214,6 +233,9 @@ mod tests {
             calls.execute(async move {
                 for _ in 0..3 {
                     event.notified().await;
+                    // As h2 does while it takes bytes.
+                    let this_call = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+                    this_call.wake();
                     peer.task.wake();
                 }
             });

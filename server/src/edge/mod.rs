@@ -19,10 +19,10 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Acceptor, Connection, Incoming, PeerAddress};
+pub use accept::{Acceptor, Connection, Incoming};
 pub use admission::{AdmissionLayer, AdmissionService};
 pub use cors::{CorsLayer, CorsService};
 pub use panics::{PanicLayer, PanicService};
-pub use serve::{Server, server_builder};
+pub use serve::{CarriedBy, Server, server_builder};
 pub use stack::{EdgeService, service};
 pub use tls::{TlsError, tls_config};

@@ -3,12 +3,13 @@
 use std::{
     convert::Infallible,
     future::poll_fn,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
 };
 
 use futures_util::StreamExt as _;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::{body::Incoming as Upload, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
@@ -18,7 +19,7 @@ use tower::{Service as _, ServiceExt as _};
 use tracing::debug;
 
 use super::{
-    accept::{Connection, Incoming, PeerAddress},
+    accept::{Connection, Incoming},
     calls::{Calls, Handed},
     limits::http,
     stack::EdgeService,
@@ -62,6 +63,15 @@ impl Server {
         shared.stop.cancel();
         while connections.join_next().await.is_some() {}
     }
+}
+
+/// The connection that a call came over; in the extensions of every request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CarriedBy {
+    /// Where it comes from. No other open connection has the same.
+    pub peer: SocketAddr,
+    /// What it speaks: the request's own version is that of gRPC further in, whatever a browser spoke.
+    pub version: Version,
 }
 
 /// What connections share.
@@ -110,11 +120,12 @@ async fn answer(
     request: Request<Upload>,
     mut service: EdgeService,
     active: Arc<Semaphore>,
-    peer: PeerAddress,
+    peer: SocketAddr,
 ) -> Result<Response<Body>, Infallible> {
     let _place = active.acquire_owned().await.expect("nobody closes it");
+    let version = request.version();
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(CarriedBy { peer, version });
     let response = service.ready().await?.call(request).await?;
     Ok(response.map(|body| Body::new(Handed(body))))
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use futures_util::stream;
+use http::Version;
 use parlor_gateway::{GuildId, RoomId};
 use parlor_proto::v1::{self, VoiceEventKind, subscribe_voice_events_request as request};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -29,11 +30,11 @@ use super::{
     deadline,
     fields::Fields,
     streams::StreamLimits,
-    wire::{EventBody, Reader, expired},
+    wire::{EventBody, Reader, expired, piece},
 };
 use crate::{
     auth::{Clock, Principal, WatchEvents, principal_of},
-    edge::PeerAddress,
+    edge::CarriedBy,
     hub::{Filter, GapPolicy, Hub, OpenError, Order, Start},
     status::{Failure, Reason},
 };
@@ -100,8 +101,8 @@ impl Shared {
             let bell = Arc::clone(&self.bell);
             AbortOnDropHandle::new(tokio::spawn(bell.ring_for(self.hub.changes(), self.rules.draining.clone())))
         });
-        let connection = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
-        let place = self.bell.join(connection);
+        let connection = request.extensions().get::<CarriedBy>().copied();
+        let place = self.bell.join(connection.map(|connection| connection.peer));
         let subscription = self.hub.subscribe(order, (self.clock)(), now).map_err(|error| match error {
             OpenError::CursorInvalid => {
                 Failure::new(Reason::CursorInvalid, "the cursor was not made by this deployment")
@@ -113,11 +114,13 @@ impl Shared {
         Ok(Reader {
             service: Arc::clone(self),
             subscription,
+            piece: piece(connection.map_or(Version::HTTP_2, |connection| connection.version)),
             principal,
             deadline: deadline::timeout(request.metadata()).and_then(|timeout| now.checked_add(timeout)),
             old: now + self.rules.max_age.mul_f64(1.0 + 0.4 * fastrand::f64()),
             ending: None,
             place,
+            waiting: None,
             timer,
             _seat: seat,
         })

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Version};
 use tokio::time::Sleep;
 use tonic::{Status, metadata::MetadataValue};
 
@@ -25,22 +25,33 @@ use crate::{
 /// Trailer with the position that the client holds when a stream ends.
 const CURSOR_TRAILER: &str = "parlor-cursor";
 
-/// What is ready goes out in pieces of at most so many bytes, unless one message is longer. h2 copies what is shorter than
-/// 1 KiB and writes it together with what other streams of the connection have; it writes a longer piece by itself.
-const PIECE: usize = 1_000;
+/// What is ready goes out in pieces of at most so many bytes, unless one message is longer.
+///
+/// h2 copies what is shorter than 1 KiB and writes it together with what other streams of the connection have; it writes a
+/// longer piece by itself. HTTP/1.1 has a connection for one stream, and a piece is a chunk.
+pub(super) const fn piece(version: Version) -> usize {
+    match version {
+        Version::HTTP_2 | Version::HTTP_3 => 1_000,
+        _ => 16 * 1024,
+    }
+}
 
 /// One open stream.
 pub(super) struct Reader {
     pub(super) service: Arc<Shared>,
     pub(super) subscription: Subscription,
+    /// See [`piece`].
+    pub(super) piece: usize,
     pub(super) principal: Arc<Principal>,
     /// The caller's own.
     pub(super) deadline: Option<Instant>,
     /// When the stream is asked to move on.
     pub(super) old: Instant,
     /// Set once the last frame has been sent: what the stream ends with.
-    pub(super) ending: Option<Failure>,
+    pub(super) ending: Option<Box<Failure>>,
     pub(super) place: Place,
+    /// How often the bell had rung when there was nothing to say, until something is due.
+    pub(super) waiting: Option<u64>,
     /// Wakes the stream when something is due, or earlier: it is moved only where it would be too late.
     pub(super) timer: Pin<Box<Sleep>>,
     pub(super) _seat: Seat,
@@ -49,16 +60,23 @@ pub(super) struct Reader {
 impl Reader {
     /// The next frames; the stream's end, if it has one, is an error.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+        // A stream is looked at more often than it is woken: h2 does so after every piece.
+        if let Some(rung) = self.waiting
+            && self.place.wait(rung, context.waker())
+        {
+            ready!(self.timer.as_mut().poll(context));
+        }
         loop {
+            self.waiting = None;
             if let Some(ending) = self.ending.take() {
-                return Poll::Ready(Err(self.with_cursor(ending.into())));
+                return Poll::Ready(Err(self.with_cursor((*ending).into())));
             }
             // Before every piece, ready or not: nothing is sent to a token that is over.
             let wall = (self.service.clock)();
             if self.principal.has_expired(wall) {
                 return Poll::Ready(Err(self.with_cursor(AuthError::Expired.into())));
             }
-            if let Some(piece) = self.subscription.ready_piece(PIECE) {
+            if let Some(piece) = self.subscription.ready_piece(self.piece) {
                 return Poll::Ready(Ok(piece));
             }
             let now = Instant::now();
@@ -74,7 +92,7 @@ impl Reader {
             if let Err(gap) = advanced {
                 return Poll::Ready(Err(self.with_cursor(expired(gap).into())));
             }
-            if let Some(piece) = self.subscription.ready_piece(PIECE) {
+            if let Some(piece) = self.subscription.ready_piece(self.piece) {
                 return Poll::Ready(Ok(piece));
             }
             if !self.subscription.is_mid_snapshot() && self.place.wait(rung, context.waker()) {
@@ -84,6 +102,7 @@ impl Reader {
                 if due < self.timer.deadline() || self.timer.is_elapsed() {
                     self.timer.as_mut().reset(due);
                 }
+                self.waiting = Some(rung);
                 ready!(self.timer.as_mut().poll(context));
             }
         }
@@ -92,7 +111,7 @@ impl Reader {
     fn drain(&mut self) -> Bytes {
         let reconnect_after = self.service.rules.reconnect_spread.mul_f64(fastrand::f64());
         let ending = Failure::new(Reason::Draining, "this server is going away: connect again and resume");
-        self.ending = Some(ending.retry_after(reconnect_after));
+        self.ending = Some(Box::new(ending.retry_after(reconnect_after)));
         self.service.hub.with_state(|state| self.subscription.draining(state, reconnect_after)).to_wire()
     }
 
