@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use parlor_gateway::{
     ChangeBody, Directory, GuildId, GuildSnapshot, News, Profile, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
-    UserId, VoiceFlags, VoiceSessionId, VoiceState,
+    UserId, VideoQuality, VoiceFlags, VoiceSessionId, VoiceState,
 };
 use parlor_proto::v1::{self, subscribe_voice_events_response::Body};
 use parlor_server::hub::{CursorKey, Epoch, Position, Sequence};
@@ -28,11 +28,20 @@ pub(crate) fn opening() -> Vec<Update> {
         category: None,
         user_limit: 0,
         bitrate: 64_000,
+        region: None,
+        video_quality: VideoQuality::Auto,
+        status: None,
     });
     let voice_states = (0..PEOPLE).map(|person| somewhere(person, 0)).collect();
     vec![
         Update::SessionStarted { shard, self_user: UserId::new(1), guilds: vec![GUILD] },
-        Update::Guild(GuildSnapshot { guild: GUILD, name: "A guild".to_owned(), rooms: rooms.collect(), voice_states }),
+        Update::Guild(GuildSnapshot {
+            guild: GUILD,
+            name: "A guild".to_owned(),
+            bitrate_limit: None,
+            rooms: rooms.collect(),
+            voice_states,
+        }),
     ]
 }
 

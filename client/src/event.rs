@@ -10,6 +10,7 @@ use crate::{BrokenChain, CallError};
 /// tell how far that picture can be trusted.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "nearly every event is a change, so a box would save nothing")]
 pub enum Event {
     /// A connection is open, the first or another one.
     Connected {

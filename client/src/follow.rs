@@ -48,6 +48,7 @@ pub(crate) enum Step {
 
 /// What a loss leads to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub(crate) enum Verdict {
     /// Another attempt; this is to be told.
     Again(Event),

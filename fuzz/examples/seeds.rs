@@ -116,6 +116,23 @@ fn creation() -> v1::CreateRoomRequest {
         bitrate_bps: 96_000,
         request_id: "7f5aef21-90a5-4a7c-9d5e-1f6f0c5b7d11".to_owned(),
         audit_log_reason: "for the fans of films".to_owned(),
+        region: "rotterdam".to_owned(),
+        video_quality: v1::VideoQuality::Full.into(),
+        status: "The Third Man".to_owned(),
+        permission_overwrites: vec![v1::PermissionOverwrite {
+            id: GUILD.to_owned(),
+            kind: v1::permission_overwrite::Kind::Role.into(),
+            allow: vec!["CONNECT".to_owned()],
+            deny: vec!["SPEAK".to_owned(), "STREAM".to_owned()],
+        }],
+        private: None,
+        labels: [("team".to_owned(), "films".to_owned())].into(),
+        policy: Some(v1::RoomPolicy {
+            empty_timeout: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
+            departure_timeout: Some(prost_types::Duration { seconds: 60, nanos: 500_000_000 }),
+            max_duration: None,
+        }),
+        invite: Some(v1::InviteOptions { max_age: None, max_uses: 5, temporary: true }),
     }
 }
 
@@ -124,6 +141,7 @@ fn creations() -> Seeds {
         kind: v1::RoomKind::Stage.into(),
         user_limit: 10_000,
         bitrate_bps: 64_000,
+        status: String::new(),
         ..creation()
     };
     let least = v1::CreateRoomRequest {
@@ -140,6 +158,17 @@ fn creations() -> Seeds {
         bitrate_bps: 7_999,
         request_id: "no".to_owned(),
         audit_log_reason: "x".repeat(461),
+        region: "a/b".to_owned(),
+        video_quality: 9,
+        status: "x".repeat(501),
+        permission_overwrites: vec![v1::PermissionOverwrite { kind: 9, ..Default::default() }],
+        private: Some(v1::PrivateRoom { user_ids: vec!["1".to_owned()], role_ids: Vec::new() }),
+        labels: [("Team".to_owned(), "a\nb".to_owned())].into(),
+        policy: Some(v1::RoomPolicy {
+            max_duration: Some(prost_types::Duration { seconds: -1, nanos: 0 }),
+            ..Default::default()
+        }),
+        invite: Some(v1::InviteOptions { max_uses: 101, ..Default::default() }),
     };
     let one_too_many = v1::CreateRoomRequest {
         display_name: "x".repeat(101),

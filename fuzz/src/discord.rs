@@ -6,7 +6,8 @@ use std::{
 };
 
 use parlor_gateway::{
-    Change, ChannelId, Directory, GuildId, Loss, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
+    Change, ChannelId, Directory, GuildId, Loss, Ownership, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
+    VideoQuality,
     rest::{
         Refusal, RestError, asked_wait,
         permission::Permission,
@@ -100,12 +101,15 @@ fn happens(directory: &mut Directory, told: &str, now: &mut SystemTime) -> Vec<C
                 category: None,
                 user_limit: 0,
                 bitrate: 64_000,
+                region: None,
+                video_quality: VideoQuality::Auto,
+                status: None,
             });
-            directory.settle_room(guild, name, created, *now)
+            directory.settle_room(guild, name, created.map(|facts| (facts, Ownership::default())), *now)
         }
         ["ending", guild, room] => {
             let (Some(guild), Some(room)) = (id(guild), id(room)) else { return Vec::new() };
-            directory.begin_end(GuildId::new(guild), RoomId::new(room));
+            directory.begin_end(GuildId::new(guild), RoomId::new(room), parlor_proto::v1::room_ended::Reason::Api);
             Vec::new()
         }
         ["ended", guild, room] => {

@@ -79,7 +79,7 @@ pub(crate) fn empty_hub() -> Arc<Hub> {
 pub(crate) fn rooms(hub: Arc<Hub>) -> Rooms {
     let token = SecretString::from("no-bot");
     let rest = Rest::new("http://discord.invalid/api/v10", &token).expect("a client that is never used");
-    Rooms::new(hub, DiscordRooms::new(Arc::new(rest)), Arc::new(keys::now))
+    Rooms::new(hub, DiscordRooms::new(Arc::new(rest)), std::collections::BTreeMap::new(), Arc::new(keys::now))
 }
 
 /// The service of events.

@@ -24,6 +24,6 @@ pub use directory::{
 };
 pub use id::{AuditEntryId, CategoryId, ChannelId, GuildId, MessageId, RoleId, RoomId, UserId, WebhookId};
 pub use update::{
-    Delivery, GuildSnapshot, Loss, News, Profile, RoomFacts, RoomKind, SessionPlace, ShardIndex, Update, VoiceFlags,
-    VoiceSessionId, VoiceState,
+    Delivery, GuildSnapshot, Loss, News, Ownership, Policy, Profile, RoomFacts, RoomKind, SessionPlace, ShardIndex,
+    Update, VideoQuality, VoiceFlags, VoiceSessionId, VoiceState,
 };

@@ -1,6 +1,10 @@
 //! What Discord told, in Parlor's own words: the only thing that reaches the directory.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use crate::id::{CategoryId, GuildId, RoomId, UserId};
 
@@ -61,11 +65,13 @@ pub enum Update {
     /// The whole of a guild, as of now.
     Guild(GuildSnapshot),
     /// A guild's own properties.
-    GuildRenamed {
+    GuildChanged {
         /// The guild.
         guild: GuildId,
         /// Its name now.
         name: String,
+        /// The highest bitrate of its rooms now; `None` where Discord did not say.
+        bitrate_limit: Option<u32>,
     },
     /// Discord cannot serve the guild for a while. Nobody has left because of it.
     GuildUnavailable(GuildId),
@@ -82,6 +88,8 @@ pub enum News {
     Room(RoomFacts),
     /// A channel is gone.
     RoomGone(RoomId),
+    /// A room's status line; `None` for no longer any.
+    RoomStatus(RoomId, Option<String>),
     /// Where somebody is.
     Voice(VoiceState),
     /// A member's name or picture, whether they are in voice or not.
@@ -112,6 +120,8 @@ pub struct GuildSnapshot {
     pub guild: GuildId,
     /// Its name.
     pub name: String,
+    /// The highest bitrate of its rooms, in bits per second; `None` where Discord did not say.
+    pub bitrate_limit: Option<u32>,
     /// Every voice and stage channel.
     pub rooms: Vec<RoomFacts>,
     /// Everybody in voice.
@@ -125,6 +135,16 @@ pub enum RoomKind {
     Voice,
     /// Channel type 13.
     Stage,
+}
+
+/// How cameras are sent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum VideoQuality {
+    /// Mode 1: as suits the connection.
+    #[default]
+    Auto,
+    /// Mode 2: 720p.
+    Full,
 }
 
 /// A room as Discord describes it.
@@ -144,6 +164,34 @@ pub struct RoomFacts {
     pub user_limit: u32,
     /// Bits per second.
     pub bitrate: u32,
+    /// The voice region that it is fixed to.
+    pub region: Option<String>,
+    /// How cameras are sent.
+    pub video_quality: VideoQuality,
+    /// The status line, "" for none; `None` where Discord did not say, which leaves what is known.
+    pub status: Option<String>,
+}
+
+/// What Parlor notes of a room that it made.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Ownership {
+    /// The subject whose token made it; empty where that was not noted.
+    pub creator: String,
+    /// The caller's own labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it ends by itself.
+    pub policy: Policy,
+}
+
+/// When a room ends by itself. `None`: never.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Policy {
+    /// After its creation, if nobody has ever joined.
+    pub empty_timeout: Option<Duration>,
+    /// After the last one has left.
+    pub departure_timeout: Option<Duration>,
+    /// After its creation.
+    pub max_duration: Option<Duration>,
 }
 
 /// Where somebody is in a guild's voice, and how.

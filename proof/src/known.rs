@@ -158,7 +158,7 @@ impl Known {
                 Vec::new()
             }
             Update::GuildLeft(guild) => self.leave(guild),
-            Update::GuildRenamed { .. } => Vec::new(),
+            Update::GuildChanged { .. } => Vec::new(),
             Update::Within(guild, news) => match self.guilds.get_mut(&guild).and_then(|known| known.waiting.as_mut()) {
                 Some(waiting) => {
                     waiting.push(news);
@@ -221,7 +221,7 @@ impl Known {
         let Some(known) = self.guilds.get(&guild) else { return Vec::new() };
         let room = match &news {
             News::Room(facts) => Some(facts.room),
-            News::RoomGone(room) => Some(*room),
+            News::RoomGone(room) | News::RoomStatus(room, _) => Some(*room),
             News::Voice(_) | News::Member(..) | News::MemberLeft(_) => None,
         };
         let held = self.holds.iter_mut().find_map(|hold| hold.waiting.get_mut(&room?));
@@ -311,7 +311,7 @@ impl Known {
         self.down_since = self.complete_at;
         self.holds.clear();
         for known in self.guilds.values_mut() {
-            known.ending.clear();
+            known.ending.retain(|room| known.rooms.contains_key(room));
             known.waiting.iter_mut().for_each(Vec::clear);
         }
     }
@@ -371,6 +371,8 @@ impl Guild {
                 let managed = managed.or_else(|| self.ended.remove(&facts.room).map(|(managed, _)| managed));
                 self.rooms.insert(facts.room, (facts.name, managed.unwrap_or_default()));
             }
+            // The model's world has no status lines.
+            News::RoomStatus(..) => {}
             News::RoomGone(room) => {
                 if let Some((_, managed)) = self.rooms.remove(&room) {
                     self.people.retain(|_, person| person.room != room);

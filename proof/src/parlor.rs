@@ -5,8 +5,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use parlor_gateway::{RoomId, RowKey, SessionPlace};
-use parlor_proto::v1::SubscribeVoiceEventsResponse;
+use parlor_gateway::{Ownership, RoomId, RowKey, SessionPlace};
+use parlor_proto::v1::{SubscribeVoiceEventsResponse, room_ended};
 use parlor_server::{
     hub::{CursorKey, Entry, Epoch, Log, Retention, Round, State, Writer},
     store::{Key, Recovered, Store as _},
@@ -254,7 +254,7 @@ impl Parlor {
         self.known.damage(survives);
         let recovered = self.shelf.damaged(epoch, |key| match key {
             Key::Directory(key) => survives(key),
-            Key::Shard(_) => true,
+            Key::Shard(_) | Key::Call(_) | Key::Life(_) => true,
         });
         let scene = Scene { picture: self.known.picture(), guilds: self.known.guilds() };
         self.chronicle = Chronicle::new(epoch, scene);
@@ -287,10 +287,13 @@ fn act(writer: &mut Writer, command: Command, wall: SystemTime) {
         Command::Deliver(delivery) => writer.deliver(delivery, wall),
         Command::Expect(guild, name) => writer.act(wall, |draft| draft.directory.expect_room(guild, &name)),
         Command::Settle(guild, name, created) => writer.act(wall, |draft| {
-            let changes = draft.directory.settle_room(guild, &name, created, wall);
+            let changes =
+                draft.directory.settle_room(guild, &name, created.map(|facts| (facts, Ownership::default())), wall);
             draft.tell(changes);
         }),
-        Command::BeginEnd(guild, room) => writer.act(wall, |draft| draft.directory.begin_end(guild, room)),
+        Command::BeginEnd(guild, room) => {
+            writer.act(wall, |draft| draft.directory.begin_end(guild, room, room_ended::Reason::Api));
+        }
         Command::AbandonEnd(guild, room) => writer.act(wall, |draft| draft.directory.abandon_end(guild, room)),
         Command::EndRoom(guild, room) => writer.act(wall, |draft| {
             let changes = draft.directory.end_room(guild, room, wall);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use parlor_gateway::{
-    GuildId, GuildSnapshot, News, Profile, RoomFacts, RoomId, RoomKind, Update, UserId, VoiceFlags, VoiceSessionId,
-    VoiceState,
+    GuildId, GuildSnapshot, News, Profile, RoomFacts, RoomId, RoomKind, Update, UserId, VideoQuality, VoiceFlags,
+    VoiceSessionId, VoiceState,
 };
 
 use crate::fact::Seen;
@@ -98,6 +98,9 @@ pub fn facts(guild: GuildId, room: RoomId, name: &str) -> RoomFacts {
         category: None,
         user_limit: 0,
         bitrate: 64_000,
+        region: None,
+        video_quality: VideoQuality::Auto,
+        status: None,
     }
 }
 
@@ -232,6 +235,7 @@ impl World {
         Update::Guild(GuildSnapshot {
             guild: id,
             name: format!("guild {guild}"),
+            bitrate_limit: None,
             rooms: it.rooms.iter().map(|(room, name)| facts(id, *room, name)).collect(),
             voice_states: it.people.iter().map(|(user, person)| voice(id, *user, Some(*person))).collect(),
         })

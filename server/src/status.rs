@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-use parlor_proto::ERROR_DOMAIN;
+use parlor_proto::{ERROR_DOMAIN, v1};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -73,6 +73,10 @@ reasons! {
     GuildUnknown = "GUILD_UNKNOWN", NotFound;
     /// Parlor has never seen the room.
     RoomUnknown = "ROOM_UNKNOWN", NotFound;
+    /// There is no such channel in a guild that the token covers.
+    ChannelUnknown = "CHANNEL_UNKNOWN", NotFound;
+    /// The room has ended.
+    RoomEnded = "ROOM_ENDED", FailedPrecondition;
     /// Parlor did not create the room.
     RoomNotManaged = "ROOM_NOT_MANAGED", FailedPrecondition;
     /// The bot lacks a permission on Discord.
@@ -152,6 +156,29 @@ impl Failure {
     /// Why the call failed.
     pub fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// The wrong fields, each with what is wrong with it.
+    pub fn violations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.violations.iter().map(|one| (one.field.as_str(), one.description.as_str()))
+    }
+
+    /// The failure of one item of a batch.
+    pub fn into_item(self) -> v1::ItemFailure {
+        let violations = self.violations.iter().take(MAX_VIOLATIONS);
+        v1::ItemFailure {
+            code: self.reason.code().into(),
+            reason: self.reason.as_str().to_owned(),
+            message: shortened(&self.message),
+            metadata: self.metadata.iter().map(|(key, value)| ((*key).to_owned(), shortened(value))).collect(),
+            field_violations: violations
+                .map(|one| v1::item_failure::FieldViolation {
+                    field: shortened(&one.field),
+                    description: shortened(&one.description),
+                })
+                .collect(),
+            retry_after: self.retry_after.and_then(|delay| delay.try_into().ok()),
+        }
     }
 
     /// The status to answer with. Parts that would make it larger than [`MAX_WIRE_BYTES`] are left off, violations first.

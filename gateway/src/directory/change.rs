@@ -46,6 +46,7 @@ impl Touched {
 
 /// What a change tells.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every change is an event, so a box would save nothing")]
 pub enum ChangeBody {
     /// Something happened.
     Event(v1::VoiceEvent),

@@ -24,6 +24,7 @@ pub(super) struct Early {
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
 enum Subject {
     Room(RoomId),
+    Status(RoomId),
     Presence(UserId),
     Profile(UserId),
 }
@@ -60,6 +61,7 @@ fn subject(news: &News) -> Subject {
     match news {
         News::Room(facts) => Subject::Room(facts.room),
         News::RoomGone(room) => Subject::Room(*room),
+        News::RoomStatus(room, _) => Subject::Status(*room),
         News::Voice(state) => Subject::Presence(state.user),
         News::MemberLeft(user) => Subject::Presence(*user),
         News::Member(user, _) => Subject::Profile(*user),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     id::{GuildId, RoomId, UserId},
-    update::{GuildSnapshot, Profile, RoomFacts, VoiceState},
+    update::{GuildSnapshot, Ownership, Profile, RoomFacts, VoiceState},
 };
 
 /// How long a room that has ended is remembered, so that late readers and repeated EndRoom calls learn of it.
@@ -51,6 +51,7 @@ pub enum Knowledge {
 pub struct Guild {
     pub(super) id: GuildId,
     pub(super) name: String,
+    pub(super) bitrate_limit: Option<u32>,
     pub(super) knowledge: Knowledge,
     pub(super) rooms: BTreeMap<RoomId, Arc<Room>>,
     /// By user, because a user is in at most one room of a guild. Somebody may be in a room that is not known (yet):
@@ -64,6 +65,7 @@ impl Guild {
         Self {
             id,
             name: String::new(),
+            bitrate_limit: None,
             knowledge: Knowledge::Awaited,
             rooms: BTreeMap::new(),
             participants: BTreeMap::new(),
@@ -93,7 +95,44 @@ impl Guild {
 
     /// Whether Parlor created the room; `None` for a room that is not there or has ended.
     pub fn is_managed(&self, room: RoomId) -> Option<bool> {
-        self.rooms.get(&room).map(|room| room.managed)
+        self.rooms.get(&room).map(|room| room.owned.is_some())
+    }
+
+    /// What Parlor notes of a room that it made and that has not ended.
+    pub fn ownership(&self, room: RoomId) -> Option<&Ownership> {
+        self.rooms.get(&room)?.owned.as_deref()
+    }
+
+    /// A room that has not ended, as Discord describes it.
+    pub fn facts(&self, room: RoomId) -> Option<&RoomFacts> {
+        self.rooms.get(&room).map(|room| &room.facts)
+    }
+
+    /// Every room that has not ended, as Discord describes it, by id.
+    pub fn all_facts(&self) -> impl Iterator<Item = &RoomFacts> {
+        self.rooms.values().map(|room| &room.facts)
+    }
+
+    /// Whether the room's deletion has begun.
+    pub fn is_ending(&self, room: RoomId) -> bool {
+        self.rooms.get(&room).is_some_and(|room| room.ending.is_some())
+    }
+
+    /// The rooms whose deletion has begun and not been told to be done.
+    pub fn ending(&self) -> impl Iterator<Item = (RoomId, v1::room_ended::Reason)> {
+        self.rooms.iter().filter_map(|(id, room)| Some((*id, room.ending?)))
+    }
+
+    /// The highest bitrate of its rooms, in bits per second; `None` where Discord has not said.
+    pub fn bitrate_limit(&self) -> Option<u32> {
+        self.bitrate_limit
+    }
+
+    /// How many people are in the room, bots left out.
+    pub fn people_in(&self, room: RoomId) -> usize {
+        let people =
+            self.participants.values().filter(|participant| !participant.profile.is_bot && !participant.is_self);
+        people.filter(|participant| participant.room == room).count()
     }
 
     /// A room for the API, be it one that ended a short while ago.
@@ -126,18 +165,19 @@ impl Guild {
         self.participants.values().filter(|participant| participant.room == room).count()
     }
 
-    /// A room exists like this. `managed`: whether Parlor made it, where the caller knows.
-    pub(super) fn put_room(&mut self, facts: RoomFacts, managed: Option<bool>, emit: &mut Emitter) {
+    /// A room exists like this. `owned`: what Parlor notes of it, where the caller knows that Parlor made it.
+    pub(super) fn put_room(&mut self, mut facts: RoomFacts, owned: Option<Ownership>, emit: &mut Emitter) {
         let id = facts.room;
         let inside = self.count_in(id);
         if let Some(known) = self.rooms.get_mut(&id) {
             let before = known.to_proto(inside);
-            if known.facts == facts && managed.is_none_or(|managed| managed == known.managed) {
+            facts.status = facts.status.or_else(|| known.facts.status.clone());
+            if known.facts == facts && owned.as_ref().is_none_or(|owned| Some(owned) == known.owned.as_deref()) {
                 return;
             }
             let known = Arc::make_mut(known);
             known.facts = facts;
-            known.managed = managed.unwrap_or(known.managed);
+            known.owned = owned.map(Arc::new).or_else(|| known.owned.take());
             let room = known.to_proto(inside);
             // Held against what is shown: numbers that are larger than the contract can say look alike.
             if room != before {
@@ -146,8 +186,8 @@ impl Guild {
             return;
         }
         // A snapshot that was made before the room's creation may have ended it here; its owner has not changed.
-        let was_managed = self.ended.remove(&id).is_some_and(|ended| ended.room.managed);
-        let room = Room { facts, managed: managed.unwrap_or(was_managed), ending: false };
+        let was_owned = self.ended.remove(&id).and_then(|ended| Ownership::shown(&ended.room));
+        let room = Room { facts, owned: owned.or(was_owned).map(Arc::new), ending: None };
         emit.event(self.id, Touched::One(id), Kind::RoomCreated(v1::RoomCreated { room: Some(room.to_proto(0)) }));
         self.rooms.insert(id, Arc::new(room));
         for (user, participant) in self.participants.iter().filter(|(_, participant)| participant.room == id) {
@@ -158,14 +198,25 @@ impl Guild {
 
     /// Discord has answered that it made this room for Parlor. Where the gateway has told of it before, its word stands:
     /// it is as new as the answer, or newer.
-    pub(super) fn put_own_room(&mut self, answered: RoomFacts, emit: &mut Emitter) {
+    pub(super) fn put_own_room(&mut self, answered: RoomFacts, owned: Ownership, emit: &mut Emitter) {
         let facts = self.rooms.get(&answered.room).map_or(answered, |known| known.facts.clone());
-        self.put_room(facts, Some(true), emit);
+        self.put_room(facts, Some(owned), emit);
+    }
+
+    /// The room's status line is this now.
+    pub(super) fn put_status(&mut self, room: RoomId, status: Option<String>, emit: &mut Emitter) {
+        let status = Some(status.unwrap_or_default());
+        if let Some(known) = self.rooms.get(&room)
+            && known.facts.status != status
+        {
+            let facts = RoomFacts { status, ..known.facts.clone() };
+            self.put_room(facts, None, emit);
+        }
     }
 
     /// Notes that Parlor is about to delete the room, or has given that up, so that Discord's word of the deletion
     /// is not taken for somebody else's.
-    pub(super) fn set_ending(&mut self, room: RoomId, ending: bool) {
+    pub(super) fn set_ending(&mut self, room: RoomId, ending: Option<v1::room_ended::Reason>) {
         if let Some(known) = self.rooms.get_mut(&room) {
             Arc::make_mut(known).ending = ending;
         }
@@ -174,7 +225,7 @@ impl Guild {
     /// A room is gone; whoever was in it has left voice.
     pub(super) fn drop_room(&mut self, id: RoomId, reason: v1::room_ended::Reason, emit: &mut Emitter) {
         let Some(room) = self.rooms.get(&id) else { return };
-        let reason = if room.ending { v1::room_ended::Reason::Api } else { reason };
+        let reason = room.ending.unwrap_or(reason);
         let inside: Vec<UserId> =
             self.participants.iter().filter(|(_, participant)| participant.room == id).map(|(user, _)| *user).collect();
         for user in inside {
@@ -284,6 +335,7 @@ impl Guild {
         let rooms_now: Vec<RoomId> = snapshot.rooms.iter().map(|room| room.room).collect();
         let users_now: Vec<UserId> = snapshot.voice_states.iter().map(|state| state.user).collect();
         self.name = snapshot.name;
+        self.bitrate_limit = snapshot.bitrate_limit.or(self.bitrate_limit);
         // Somebody who was never shown, because their room was not known, is shown only where the snapshot has them.
         let Self { participants, rooms, .. } = self;
         participants.retain(|_, participant| rooms.contains_key(&participant.room));

@@ -72,7 +72,7 @@ impl Holds {
     pub(super) fn catch(&mut self, guild: &Guild, news: News) -> Option<News> {
         let (room, new_room) = match &news {
             News::Room(facts) => (facts.room, Some(facts).filter(|facts| !guild.has_room(facts.room))),
-            News::RoomGone(room) => (*room, None),
+            News::RoomGone(room) | News::RoomStatus(room, _) => (*room, None),
             News::Voice(_) | News::Member(..) | News::MemberLeft(_) => return Some(news),
         };
         if let Some(waiting) = self.by_name.values_mut().find_map(|hold| hold.waiting.get_mut(&room)) {

@@ -36,7 +36,7 @@ pub use self::{
 };
 use crate::{
     id::{GuildId, RoomId, UserId},
-    update::{GuildSnapshot, Loss, News, RoomFacts, ShardIndex, Update},
+    update::{GuildSnapshot, Loss, News, Ownership, RoomFacts, ShardIndex, Update},
 };
 
 /// How a shard's connection stands.
@@ -72,6 +72,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Our own user, once Discord has said who that is.
+    pub fn self_user(&self) -> Option<UserId> {
+        self.self_user
+    }
+
     /// The guild that a room is or was in.
     pub fn guild_of(&self, room: RoomId) -> Option<(GuildId, &Arc<Guild>)> {
         self.guilds.iter().find(|(_, guild)| guild.room(room).is_some()).map(|(id, guild)| (*id, guild))
@@ -126,6 +131,11 @@ impl Directory {
         Snapshot { guilds: self.guilds.clone(), self_user: self.self_user }
     }
 
+    /// A guild as it is now.
+    pub fn guild(&self, guild: GuildId) -> Option<&Guild> {
+        self.guilds.get(&guild).map(Arc::as_ref)
+    }
+
     /// How well what is known agrees with Discord, over all shards: the worst of them.
     pub fn upstream(&self) -> UpstreamState {
         let any = |wanted: fn(&Link) -> bool| self.links.values().any(wanted);
@@ -170,9 +180,11 @@ impl Directory {
                 Vec::new()
             }
             Update::GuildLeft(guild) => self.guild_left(guild, v1::Origin::Gateway, now),
-            Update::GuildRenamed { guild, name } => {
+            Update::GuildChanged { guild, name, bitrate_limit } => {
                 if let Some(known) = self.guilds.get_mut(&guild) {
-                    Arc::make_mut(known).name = name;
+                    let known = Arc::make_mut(known);
+                    known.name = name;
+                    known.bitrate_limit = bitrate_limit.or(known.bitrate_limit);
                 }
                 Vec::new()
             }
@@ -192,20 +204,21 @@ impl Directory {
         self.holds.expect(guild, name);
     }
 
-    /// What became of [`Directory::expect_room`]: the room that Discord answered with, or nothing.
+    /// What became of [`Directory::expect_room`]: the room that Discord answered with and what is to be noted of it, or
+    /// nothing.
     pub fn settle_room(
         &mut self,
         guild: GuildId,
         name: &str,
-        created: Option<RoomFacts>,
+        created: Option<(RoomFacts, Ownership)>,
         now: SystemTime,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let created_id = created.as_ref().map(|facts| facts.room);
-        if let Some(facts) = created {
+        let created_id = created.as_ref().map(|(facts, _)| facts.room);
+        if let Some((facts, ownership)) = created {
             let mut emit = Emitter::new(v1::Origin::Api, now);
             if let Some(known) = self.guilds.get_mut(&guild) {
-                Arc::make_mut(known).put_own_room(facts, &mut emit);
+                Arc::make_mut(known).put_own_room(facts, ownership, &mut emit);
             }
             changes.extend(emit.finish());
         }
@@ -215,17 +228,43 @@ impl Directory {
         changes
     }
 
-    /// Parlor is about to delete the room: a deletion that Discord tells of from now on is ours.
-    pub fn begin_end(&mut self, guild: GuildId, room: RoomId) {
-        self.set_ending(guild, room, true);
+    /// Discord answered that a room is like this. `ownership`: what is to be noted of it, where that changes.
+    pub fn change_room(
+        &mut self,
+        guild: GuildId,
+        facts: RoomFacts,
+        ownership: Option<Ownership>,
+        now: SystemTime,
+    ) -> Vec<Change> {
+        let mut emit = Emitter::new(v1::Origin::Api, now);
+        if let Some(known) = self.guilds.get_mut(&guild) {
+            Arc::make_mut(known).put_room(facts, ownership, &mut emit);
+        }
+        emit.finish()
+    }
+
+    /// Discord answered that a room's status line is this.
+    pub fn set_status(&mut self, guild: GuildId, room: RoomId, status: Option<String>, now: SystemTime) -> Vec<Change> {
+        self.within_guild(guild, News::RoomStatus(room, status), v1::Origin::Api, now)
+    }
+
+    /// Whether what is known of the guild is what Discord tells at this moment.
+    pub fn is_current(&self, guild: GuildId) -> bool {
+        let live = self.guilds.get(&guild).is_some_and(|guild| guild.knowledge == Knowledge::Live);
+        live && self.links.get(&self.shard_of(guild)) == Some(&Link::Live)
+    }
+
+    /// Parlor is about to delete the room for this reason: a deletion that Discord tells of from now on is ours.
+    pub fn begin_end(&mut self, guild: GuildId, room: RoomId, reason: v1::room_ended::Reason) {
+        self.set_ending(guild, room, Some(reason));
     }
 
     /// Discord did not delete the room after all.
     pub fn abandon_end(&mut self, guild: GuildId, room: RoomId) {
-        self.set_ending(guild, room, false);
+        self.set_ending(guild, room, None);
     }
 
-    fn set_ending(&mut self, guild: GuildId, room: RoomId, ending: bool) {
+    fn set_ending(&mut self, guild: GuildId, room: RoomId, ending: Option<v1::room_ended::Reason>) {
         if let Some(known) = self.guilds.get_mut(&guild) {
             Arc::make_mut(known).set_ending(room, ending);
         }
@@ -353,6 +392,7 @@ impl Directory {
                 };
                 guild.drop_room(room, reason, &mut emit);
             }
+            News::RoomStatus(room, status) => guild.put_status(room, status, &mut emit),
             News::Voice(state) => guild.put_voice(state, self.self_user, &mut emit),
             News::Member(user, profile) => guild.put_profile(user, profile, &mut emit),
             News::MemberLeft(user) => guild.drop_user(user, &mut emit),

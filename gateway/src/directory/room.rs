@@ -1,23 +1,26 @@
 //! A room and a participant as the directory keeps them, and as the API shows them.
 
-use std::time::SystemTime;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use parlor_proto::v1;
 
 use crate::{
     id::{GuildId, RoomId, UserId},
-    update::{Profile, RoomFacts, RoomKind, VoiceFlags, VoiceSessionId},
+    update::{Ownership, Policy, Profile, RoomFacts, RoomKind, VideoQuality, VoiceFlags, VoiceSessionId},
 };
 
 /// A room that is there.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
     pub(super) facts: RoomFacts,
-    /// Whether Parlor created it.
-    pub(super) managed: bool,
-    /// Whether Parlor is deleting it right now.
-    pub(super) ending: bool,
+    /// What Parlor notes of it, if Parlor made it.
+    pub(super) owned: Option<Arc<Ownership>>,
+    /// Why Parlor is deleting it right now, if it is.
+    pub(super) ending: Option<v1::room_ended::Reason>,
 }
 
 impl Room {
@@ -33,18 +36,63 @@ impl Room {
             display_name: facts.name.clone(),
             kind: kind.into(),
             state: v1::room::State::Active.into(),
-            managed: self.managed,
+            managed: self.owned.is_some(),
             category_id: facts.category.map(|category| category.to_string()).unwrap_or_default(),
             user_limit: i32::try_from(facts.user_limit).unwrap_or(i32::MAX),
             bitrate_bps: i32::try_from(facts.bitrate).unwrap_or(i32::MAX),
             created_at: Some(facts.room.created_at().into()),
             ended_at: None,
             participant_count: i32::try_from(participants).unwrap_or(i32::MAX),
+            region: facts.region.clone().unwrap_or_default(),
+            video_quality: match facts.video_quality {
+                VideoQuality::Auto => v1::VideoQuality::Auto,
+                VideoQuality::Full => v1::VideoQuality::Full,
+            }
+            .into(),
+            status: facts.status.clone().unwrap_or_default(),
+            labels: self.owned.as_ref().map(|owned| owned.labels.clone()).unwrap_or_default(),
+            policy: self.owned.as_ref().and_then(|owned| owned.policy.to_proto()),
+            created_by: self.owned.as_ref().map(|owned| owned.creator.clone()).unwrap_or_default(),
         }
     }
 
     pub(super) fn to_ended(&self, at: SystemTime) -> v1::Room {
         v1::Room { state: v1::room::State::Ended.into(), ended_at: Some(at.into()), ..self.to_proto(0) }
+    }
+}
+
+impl Ownership {
+    /// What was noted of a room, as far as it is shown; `None` of a room that Parlor did not make.
+    pub(super) fn shown(room: &v1::Room) -> Option<Self> {
+        room.managed.then(|| Self {
+            creator: room.created_by.clone(),
+            labels: room.labels.clone(),
+            policy: room.policy.as_ref().map(Policy::from_proto).unwrap_or_default(),
+        })
+    }
+}
+
+impl Policy {
+    /// The policy for the API; `None` where nothing ends the room.
+    pub fn to_proto(&self) -> Option<v1::RoomPolicy> {
+        let time = |time: Option<Duration>| time.and_then(|time| prost_types::Duration::try_from(time).ok());
+        (*self != Self::default()).then(|| v1::RoomPolicy {
+            empty_timeout: time(self.empty_timeout),
+            departure_timeout: time(self.departure_timeout),
+            max_duration: time(self.max_duration),
+        })
+    }
+
+    /// Reads [`Policy::to_proto`]. Times that are not positive count as not set.
+    pub fn from_proto(policy: &v1::RoomPolicy) -> Self {
+        let time = |time: Option<prost_types::Duration>| {
+            time.and_then(|time| Duration::try_from(time).ok()).filter(|time| !time.is_zero())
+        };
+        Self {
+            empty_timeout: time(policy.empty_timeout),
+            departure_timeout: time(policy.departure_timeout),
+            max_duration: time(policy.max_duration),
+        }
     }
 }
 

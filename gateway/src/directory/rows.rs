@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     id::{CategoryId, GuildId, RoomId, UserId},
-    update::{Profile, RoomFacts, RoomKind, ShardIndex, VoiceFlags},
+    update::{Ownership, Policy, Profile, RoomFacts, RoomKind, ShardIndex, VideoQuality, VoiceFlags},
 };
 
 /// What a row is about.
@@ -67,11 +67,45 @@ impl RowKey {
         }
     }
 
-    /// The person that the row is about, if it is about one.
-    pub fn user(self) -> Option<UserId> {
+    /// A value of format 1 under this key, in format 2: a room that was `managed` has an owner, who was not noted.
+    /// `None` where it cannot be read.
+    pub fn value_from_format_1(self, value: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Self::Participant(_, user) => Some(user),
-            Self::SelfUser | Self::Guild(_) | Self::Room(..) | Self::Ended(..) => None,
+            Self::Room(..) => {
+                let owned = RoomRowBefore2::decode(value).ok()?.managed.then(OwnershipRow::default);
+                Some(RoomRow { owned, ..RoomRow::decode(value).ok()? }.encode_to_vec())
+            }
+            Self::SelfUser | Self::Guild(_) | Self::Participant(..) | Self::Ended(..) => Some(value.to_vec()),
+        }
+    }
+
+    /// What is left of a row where nothing may be held of a person; `None` for nothing. A room stays without its creator
+    /// and without the labels that hold the person's id.
+    pub fn without(self, user: UserId, value: &[u8]) -> Option<Vec<u8>> {
+        let id = user.to_string();
+        let strip = |creator: &mut String, labels: &mut BTreeMap<String, String>| {
+            if creator.contains(&id) {
+                creator.clear();
+            }
+            labels.retain(|_, value| !value.contains(&id));
+        };
+        match self {
+            Self::Participant(_, about) => (about != user).then(|| value.to_vec()),
+            Self::Room(..) => {
+                let mut row = RoomRow::decode(value).ok()?;
+                if let Some(owned) = &mut row.owned {
+                    strip(&mut owned.creator, &mut owned.labels);
+                }
+                Some(row.encode_to_vec())
+            }
+            Self::Ended(..) => {
+                let mut row = EndedRow::decode(value).ok()?;
+                if let Some(room) = &mut row.room {
+                    strip(&mut room.created_by, &mut room.labels);
+                }
+                Some(row.encode_to_vec())
+            }
+            Self::SelfUser | Self::Guild(_) => Some(value.to_vec()),
         }
     }
 }
@@ -110,6 +144,8 @@ struct GuildRow {
     since: Option<Timestamp>,
     #[prost(int32, tag = "4")]
     reason: i32,
+    #[prost(uint32, optional, tag = "5")]
+    bitrate_limit: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -124,6 +160,34 @@ struct RoomRow {
     user_limit: u32,
     #[prost(uint32, tag = "5")]
     bitrate: u32,
+    // Tag 6 was `managed`, a bool, until format 2.
+    #[prost(message, optional, tag = "7")]
+    owned: Option<OwnershipRow>,
+    #[prost(string, optional, tag = "8")]
+    region: Option<String>,
+    #[prost(bool, tag = "9")]
+    full_video: bool,
+    #[prost(string, optional, tag = "10")]
+    status: Option<String>,
+    /// A `RoomEnded.Reason`; 0 where the room is not being deleted.
+    #[prost(int32, tag = "11")]
+    ending: i32,
+}
+
+/// What Parlor notes of a room that it made. Its bytes stand in the rows of others too.
+#[derive(Clone, PartialEq, prost::Message)]
+struct OwnershipRow {
+    #[prost(string, tag = "1")]
+    creator: String,
+    #[prost(btree_map = "string, string", tag = "2")]
+    labels: BTreeMap<String, String>,
+    #[prost(message, optional, tag = "3")]
+    policy: Option<v1::RoomPolicy>,
+}
+
+/// What a room's row held of its owner in format 1.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RoomRowBefore2 {
     #[prost(bool, tag = "6")]
     managed: bool,
 }
@@ -188,7 +252,13 @@ fn guild_rows(id: GuildId, now: Option<&Guild>, before: Option<&Guild>, rows: &m
             Knowledge::Stale { since, reason } => (2, Some(since), reason),
             Knowledge::Outage { since, reason } => (3, since, reason),
         };
-        GuildRow { name: guild.name.clone(), knowledge, since: since.map(Into::into), reason: reason.into() }
+        GuildRow {
+            name: guild.name.clone(),
+            knowledge,
+            since: since.map(Into::into),
+            reason: reason.into(),
+            bitrate_limit: guild.bitrate_limit,
+        }
     };
     let head_now = now.map(head);
     if head_now != before.map(head) {
@@ -284,6 +354,7 @@ impl Directory {
                     _ => return None,
                 };
                 guild.name = row.name;
+                guild.bitrate_limit = row.bitrate_limit;
             }
             RowKey::Room(id, room) => {
                 let value = Room::from_row(id, room, RoomRow::decode(value).ok()?);
@@ -319,7 +390,11 @@ impl Room {
             category: self.facts.category.map(CategoryId::get),
             user_limit: self.facts.user_limit,
             bitrate: self.facts.bitrate,
-            managed: self.managed,
+            owned: self.owned.as_deref().map(Ownership::to_row),
+            region: self.facts.region.clone(),
+            full_video: self.facts.video_quality == VideoQuality::Full,
+            status: self.facts.status.clone(),
+            ending: self.ending.map(Into::into).unwrap_or_default(),
         }
         .encode_to_vec()
     }
@@ -333,8 +408,37 @@ impl Room {
             category: row.category.map(CategoryId::new),
             user_limit: row.user_limit,
             bitrate: row.bitrate,
+            region: row.region,
+            video_quality: if row.full_video { VideoQuality::Full } else { VideoQuality::Auto },
+            status: row.status,
         };
-        Self { facts, managed: row.managed, ending: false }
+        let ending = v1::room_ended::Reason::try_from(row.ending).ok();
+        Self {
+            facts,
+            owned: row.owned.map(|owned| Arc::new(Ownership::from_row(owned))),
+            ending: ending.filter(|reason| *reason != v1::room_ended::Reason::Unspecified),
+        }
+    }
+}
+
+impl Ownership {
+    fn to_row(&self) -> OwnershipRow {
+        OwnershipRow { creator: self.creator.clone(), labels: self.labels.clone(), policy: self.policy.to_proto() }
+    }
+
+    fn from_row(row: OwnershipRow) -> Self {
+        let policy = row.policy.as_ref().map(Policy::from_proto).unwrap_or_default();
+        Self { creator: row.creator, labels: row.labels, policy }
+    }
+
+    /// As bytes for a store.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_row().encode_to_vec()
+    }
+
+    /// Reads [`Ownership::to_bytes`]; `None` for anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        OwnershipRow::decode(bytes).ok().map(Self::from_row)
     }
 }
 

@@ -9,7 +9,7 @@ use parlor_proto::v1::{self, UpstreamState, voice_event::Kind};
 use proptest::prelude::*;
 
 use super::*;
-use crate::update::{News, Profile, RoomKind, VoiceFlags, VoiceSessionId, VoiceState};
+use crate::update::{News, Profile, RoomKind, VideoQuality, VoiceFlags, VoiceSessionId, VoiceState};
 
 const SHARD: ShardIndex = ShardIndex(0);
 const GUILD: GuildId = GuildId::new(100_000_000_000_000_001);
@@ -36,7 +36,15 @@ fn room(number: u64, name: &str) -> RoomFacts {
         category: None,
         user_limit: 0,
         bitrate: 64_000,
+        region: None,
+        video_quality: VideoQuality::Auto,
+        status: None,
     }
+}
+
+/// What Discord answered, and an owner for it.
+fn made(facts: RoomFacts) -> Option<(RoomFacts, Ownership)> {
+    Some((facts, Ownership { creator: "ann".to_owned(), ..Ownership::default() }))
 }
 
 fn voice(user: u64, room: Option<u64>, session: u64) -> VoiceState {
@@ -51,7 +59,7 @@ fn voice(user: u64, room: Option<u64>, session: u64) -> VoiceState {
 }
 
 fn guild(rooms: Vec<RoomFacts>, voice_states: Vec<VoiceState>) -> Update {
-    Update::Guild(GuildSnapshot { guild: GUILD, name: "Guild".to_owned(), rooms, voice_states })
+    Update::Guild(GuildSnapshot { guild: GUILD, name: "Guild".to_owned(), bitrate_limit: None, rooms, voice_states })
 }
 
 fn within(news: News) -> Update {
@@ -147,7 +155,7 @@ fn our_own_room_appears_once_and_as_ours_whichever_word_comes_first() {
             changes.extend(directory.apply(within(News::Room(room(7, "Ours"))), at(1)));
             changes.extend(directory.apply(within(News::Voice(voice(9, Some(7), 1))), at(1)));
         }
-        changes.extend(directory.settle_room(GUILD, "Ours", Some(room(7, "Ours")), at(2)));
+        changes.extend(directory.settle_room(GUILD, "Ours", made(room(7, "Ours")), at(2)));
         if !gateway_first {
             changes.extend(directory.apply(within(News::Room(room(7, "Ours"))), at(3)));
             changes.extend(directory.apply(within(News::Voice(voice(9, Some(7), 1))), at(3)));
@@ -161,7 +169,7 @@ fn a_room_of_the_same_name_that_is_not_ours_is_let_go_as_somebody_elses() {
     let mut directory = live();
     directory.expect_room(GUILD, "Same");
     assert!(directory.apply(within(News::Room(room(8, "Same"))), at(1)).is_empty());
-    let changes = directory.settle_room(GUILD, "Same", Some(room(7, "Same")), at(2));
+    let changes = directory.settle_room(GUILD, "Same", made(room(7, "Same")), at(2));
     assert_eq!(told(&changes), ["created Same managed=true", "created Same managed=false"]);
     directory.expect_room(GUILD, "Same");
     assert!(directory.settle_room(GUILD, "Same", None, at(3)).is_empty());
@@ -173,7 +181,7 @@ fn a_room_that_was_deleted_before_our_answer_came_does_not_rise_again() {
     directory.expect_room(GUILD, "Brief");
     directory.apply(within(News::Room(room(7, "Brief"))), at(1));
     directory.apply(within(News::RoomGone(room_id(7))), at(1));
-    let changes = directory.settle_room(GUILD, "Brief", Some(room(7, "Brief")), at(2));
+    let changes = directory.settle_room(GUILD, "Brief", made(room(7, "Brief")), at(2));
     assert_eq!(told(&changes), ["created Brief managed=true", "ended Brief REASON_EXTERNAL_DELETE"]);
 }
 
@@ -181,7 +189,7 @@ fn a_room_that_was_deleted_before_our_answer_came_does_not_rise_again() {
 fn a_deletion_that_we_asked_for_is_ours_whichever_word_comes_first() {
     for gateway_first in [true, false] {
         let mut directory = live();
-        directory.begin_end(GUILD, room_id(2));
+        directory.begin_end(GUILD, room_id(2), v1::room_ended::Reason::Api);
         let mut changes = Vec::new();
         if gateway_first {
             changes.extend(directory.apply(within(News::RoomGone(room_id(2))), at(1)));
@@ -190,7 +198,7 @@ fn a_deletion_that_we_asked_for_is_ours_whichever_word_comes_first() {
         assert_eq!(told(&changes), ["ended Games REASON_API"], "gateway first: {gateway_first}");
     }
     let mut directory = live();
-    directory.begin_end(GUILD, room_id(2));
+    directory.begin_end(GUILD, room_id(2), v1::room_ended::Reason::DepartureTimeout);
     directory.abandon_end(GUILD, room_id(2));
     let changes = directory.apply(within(News::RoomGone(room_id(2))), at(1));
     assert_eq!(told(&changes), ["ended Games REASON_EXTERNAL_DELETE"]);
@@ -306,7 +314,7 @@ fn a_snapshot_is_newer_than_what_waits_for_an_answer() {
     let rooms = vec![room(1, "Lobby"), room(2, "Games"), room(9, "Theirs")];
     let changes = directory.apply(guild(rooms, vec![voice(1, Some(1), 1)]), at(4));
     assert_eq!(told(&changes), ["discontinuity REASON_SESSION_LOST"]);
-    let changes = directory.settle_room(GUILD, "Ours", Some(room(7, "Ours")), at(5));
+    let changes = directory.settle_room(GUILD, "Ours", made(room(7, "Ours")), at(5));
     let expected = ["created Ours managed=true", "ended Ours REASON_EXTERNAL_DELETE", "created Theirs managed=false"];
     assert_eq!(told(&changes), expected);
 }
@@ -317,7 +325,7 @@ fn an_answer_does_not_take_back_what_the_gateway_has_said_since() {
     directory.expect_room(GUILD, "Ours");
     let renamed = directory.apply(within(News::Room(room(7, "Renamed"))), at(1));
     assert_eq!(told(&renamed), ["created Renamed managed=false"]);
-    let changes = directory.settle_room(GUILD, "Ours", Some(room(7, "Ours")), at(2));
+    let changes = directory.settle_room(GUILD, "Ours", made(room(7, "Ours")), at(2));
     assert_eq!(told(&changes), ["updated Renamed"]);
     assert_eq!(directory.snapshot().guilds[&GUILD].is_managed(room_id(7)), Some(true));
 }

@@ -32,7 +32,7 @@ pub use self::{
     operation::{
         AuditAction, AuditEntry, AuditQuery, Channel, ChannelKind, CurrentUser, GatewayInfo, Invite, MemberChange,
         NewInvite, NewMessage, NewRoom, NewWebhook, Overwrite, OverwriteTarget, PostedMessage, RoomChange,
-        SessionStartLimit, VideoQuality, VoiceMove, VoiceRegion, Webhook, WebhookPost,
+        SessionStartLimit, VoiceMove, VoiceRegion, Webhook, WebhookPost,
     },
     outgoing::Caller,
     refusal::Refusal,

@@ -85,7 +85,8 @@ fn dispatch<'de, D: Deserializer<'de>>(
         }
         "GUILD_UPDATE" => {
             let guild: wire::GuildUpdate = read("GUILD_UPDATE", data)?;
-            Some(Update::GuildRenamed { guild: guild.id, name: guild.name })
+            let bitrate_limit = guild.bitrate_limit();
+            Some(Update::GuildChanged { guild: guild.id, name: guild.name, bitrate_limit })
         }
         "GUILD_DELETE" => {
             let guild: wire::GuildRef = read("GUILD_DELETE", data)?;
@@ -99,6 +100,11 @@ fn dispatch<'de, D: Deserializer<'de>>(
         "CHANNEL_DELETE" => {
             let channel: wire::ChannelRef = read("CHANNEL_DELETE", data)?;
             channel.guild_id.map(|guild| Update::Within(guild, News::RoomGone(channel.id)))
+        }
+        "VOICE_CHANNEL_STATUS_UPDATE" => {
+            let update: wire::StatusUpdate = read("VOICE_CHANNEL_STATUS_UPDATE", data)?;
+            let status = update.status.filter(|status| !status.is_empty());
+            Some(Update::Within(update.guild_id, News::RoomStatus(update.id, status)))
         }
         "VOICE_STATE_UPDATE" => {
             let state: wire::RawVoiceState<'_> = read("VOICE_STATE_UPDATE", data)?;
@@ -135,7 +141,7 @@ fn room(channel: wire::Channel) -> Option<Update> {
 
 /// The guild with its members' profiles put beside their voice states, where GUILD_CREATE keeps them apart.
 fn snapshot(raw: wire::GuildCreate<'_>) -> GuildSnapshot {
-    let guild = raw.id;
+    let (guild, bitrate_limit) = (raw.id, raw.bitrate_limit());
     // Of a large guild few are in voice, and only they are made anything of.
     let in_voice: BTreeSet<UserId> = raw.voice_states.iter().map(|state| state.user_id).collect();
     let mut profiles: BTreeMap<UserId, Profile> = raw
@@ -146,6 +152,7 @@ fn snapshot(raw: wire::GuildCreate<'_>) -> GuildSnapshot {
         .collect();
     GuildSnapshot {
         guild,
+        bitrate_limit,
         name: raw.name,
         rooms: raw.channels.into_iter().filter_map(|channel| channel.into_room(guild)).collect(),
         voice_states: raw.voice_states.into_iter().map(|state| voice_state(state, guild, &mut profiles)).collect(),
@@ -165,7 +172,7 @@ mod tests {
     use super::*;
     use crate::{
         id::RoomId,
-        update::{RoomKind, VoiceFlags},
+        update::{RoomKind, VideoQuality, VoiceFlags},
     };
 
     const SHARD: ShardIndex = ShardIndex(0);
@@ -178,8 +185,8 @@ mod tests {
 
     #[test]
     fn a_guild_comes_whole_and_text_channels_stay_outside() {
-        let text = r#"{"op":0,"s":2,"t":"GUILD_CREATE","d":{"id":"100000000000000001","name":"G","unavailable":false,
-            "channels":[{"id":"100000000000000002","type":2,"name":"Lobby","user_limit":5,"bitrate":96000,"parent_id":null},
+        let text = r#"{"op":0,"s":2,"t":"GUILD_CREATE","d":{"id":"100000000000000001","name":"G","unavailable":false,"premium_tier":2,"features":["X"],
+            "channels":[{"id":"100000000000000002","type":2,"name":"Lobby","user_limit":5,"bitrate":96000,"parent_id":null,"rtc_region":"rotterdam","video_quality_mode":2},
                         {"id":"100000000000000003","type":0,"name":"text"},
                         {"id":"100000000000000004","type":13,"name":"Stage"}],
             "voice_states":[{"channel_id":"100000000000000002","user_id":"100000000000000009","session_id":"s","self_mute":true}],
@@ -188,11 +195,41 @@ mod tests {
         let Update::Guild(guild) = update(text) else { panic!("a guild") };
         let names: Vec<_> = guild.rooms.iter().map(|room| (room.name.as_str(), room.kind)).collect();
         assert_eq!(names, [("Lobby", RoomKind::Voice), ("Stage", RoomKind::Stage)]);
-        assert_eq!(guild.rooms[1].bitrate, 64_000);
+        assert_eq!(guild.bitrate_limit, Some(256_000));
+        assert_eq!(guild.rooms[0].region.as_deref(), Some("rotterdam"));
+        assert_eq!(guild.rooms[0].video_quality, VideoQuality::Full);
+        assert_eq!((guild.rooms[1].bitrate, guild.rooms[1].video_quality), (64_000, VideoQuality::Auto));
         let state = &guild.voice_states[0];
         assert_eq!(state.room, Some(RoomId::new(100_000_000_000_000_002)));
         assert_eq!(state.flags, VoiceFlags { self_mute: true, ..VoiceFlags::default() });
         assert_eq!(state.profile.as_ref().expect("from the members").display_name, "Annie");
+    }
+
+    #[test]
+    fn a_guild_says_how_far_its_bitrates_go() {
+        let limit = |fields: &str| {
+            let text = format!(r#"{{"op":0,"t":"GUILD_UPDATE","d":{{"id":"100000000000000001","name":"G"{fields}}}}}"#);
+            let Update::GuildChanged { bitrate_limit, .. } = update(&text) else { panic!("a guild") };
+            bitrate_limit
+        };
+        assert_eq!(limit(""), None);
+        assert_eq!(limit(r#","premium_tier":0"#), Some(96_000));
+        assert_eq!(limit(r#","premium_tier":3"#), Some(384_000));
+        assert_eq!(limit(r#","premium_tier":0,"features":["VIP_REGIONS"]"#), Some(384_000));
+    }
+
+    #[test]
+    fn a_status_line_is_news_of_its_room() {
+        let text = |status| {
+            format!(
+                r#"{{"op":0,"t":"VOICE_CHANNEL_STATUS_UPDATE","d":{{"id":"100000000000000002","guild_id":"100000000000000001","status":{status}}}}}"#
+            )
+        };
+        let (guild, room) = (GuildId::new(100_000_000_000_000_001), RoomId::new(100_000_000_000_000_002));
+        let news = |status: Option<&str>| Update::Within(guild, News::RoomStatus(room, status.map(str::to_owned)));
+        assert_eq!(update(&text(r#""chess""#)), news(Some("chess")));
+        assert_eq!(update(&text("null")), news(None));
+        assert_eq!(update(&text(r#""""#)), news(None));
     }
 
     #[test]

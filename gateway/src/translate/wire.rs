@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     id::{CategoryId, GuildId, RoomId, UserId},
-    update::{Profile, RoomFacts, RoomKind, VoiceFlags, VoiceSessionId, VoiceState},
+    update::{Profile, RoomFacts, RoomKind, VideoQuality, VoiceFlags, VoiceSessionId, VoiceState},
 };
 
 /// Where Discord serves pictures from (Discord reference, "Image Formatting").
@@ -46,6 +46,9 @@ pub(super) struct GuildCreate<'a> {
     pub(super) unavailable: Option<bool>,
     #[serde(default)]
     pub(super) name: String,
+    premium_tier: Option<u8>,
+    #[serde(default)]
+    features: Vec<String>,
     #[serde(default)]
     pub(super) channels: Vec<Channel>,
     #[serde(default)]
@@ -61,6 +64,33 @@ pub(super) struct GuildCreate<'a> {
 pub(super) struct GuildUpdate {
     pub(super) id: GuildId,
     pub(super) name: String,
+    premium_tier: Option<u8>,
+    #[serde(default)]
+    features: Vec<String>,
+}
+
+impl GuildCreate<'_> {
+    pub(super) fn bitrate_limit(&self) -> Option<u32> {
+        bitrate_limit(self.premium_tier, &self.features)
+    }
+}
+
+impl GuildUpdate {
+    pub(super) fn bitrate_limit(&self) -> Option<u32> {
+        bitrate_limit(self.premium_tier, &self.features)
+    }
+}
+
+/// The highest bitrate of a voice channel by the guild's boosts (Discord docs, resources/channel, "Modify Channel").
+fn bitrate_limit(premium_tier: Option<u8>, features: &[String]) -> Option<u32> {
+    let by_tier = match premium_tier? {
+        0 => 96_000,
+        1 => 128_000,
+        2 => 256_000,
+        _ => 384_000,
+    };
+    let vip = features.iter().any(|feature| feature == "VIP_REGIONS");
+    Some(if vip { 384_000 } else { by_tier })
 }
 
 /// A channel of any type (Discord docs, resources/channel). `guild_id` is absent inside GUILD_CREATE.
@@ -74,6 +104,10 @@ pub(crate) struct Channel {
     parent_id: Option<CategoryId>,
     user_limit: Option<u32>,
     bitrate: Option<u32>,
+    rtc_region: Option<String>,
+    video_quality_mode: Option<u8>,
+    /// Discord sends it apart, in VOICE_CHANNEL_STATUS_UPDATE; beside other fields only now and then.
+    status: Option<String>,
 }
 
 impl Channel {
@@ -92,8 +126,19 @@ impl Channel {
             category: self.parent_id,
             user_limit: self.user_limit.unwrap_or(0),
             bitrate: self.bitrate.unwrap_or(DEFAULT_BITRATE),
+            region: self.rtc_region,
+            video_quality: if self.video_quality_mode == Some(2) { VideoQuality::Full } else { VideoQuality::Auto },
+            status: self.status,
         })
     }
+}
+
+/// VOICE_CHANNEL_STATUS_UPDATE.
+#[derive(Deserialize)]
+pub(super) struct StatusUpdate {
+    pub(super) id: RoomId,
+    pub(super) guild_id: GuildId,
+    pub(super) status: Option<String>,
 }
 
 /// CHANNEL_DELETE, of which only the names matter.

@@ -2,10 +2,10 @@
 
 use discord_emulator::{ANN, GAMES, GENERAL, LOBBY, Permissions, RestLimits, VOICE_CATEGORY};
 use parlor_gateway::{
-    CategoryId, ChannelId, RoleId, RoomId, RoomKind, UserId,
+    CategoryId, ChannelId, RoleId, RoomId, RoomKind, UserId, VideoQuality,
     rest::{
         AuditAction, AuditQuery, ChannelKind, MemberChange, NewMessage, NewRoom, Overwrite, OverwriteTarget, Refusal,
-        Rest, RestError, RoomChange, VideoQuality, VoiceMove,
+        Rest, RestError, RoomChange, VoiceMove,
         permission::{Permission, PermissionSet},
     },
 };
@@ -120,7 +120,7 @@ async fn members_are_moved_silenced_and_shown_out() {
 async fn messages_regions_and_the_gateway() {
     let (emulator, rest) = discord(RestLimits::unlimited()).await;
     let general = ChannelId::new(GENERAL.get());
-    let message = NewMessage { content: "It begins".to_owned(), notifies: vec![USER] };
+    let message = NewMessage { content: "It begins".to_owned(), nonce: None, notifies: vec![USER] };
     let posted = rest.send_message(GUILD, general, &message, &ann()).await.expect("sent");
     assert_eq!(posted.channel, general);
     let regions = rest.voice_regions(&ann()).await.expect("regions");

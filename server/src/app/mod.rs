@@ -5,6 +5,7 @@
 mod gateway;
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     io,
     net::SocketAddr,
@@ -25,6 +26,7 @@ use crate::{
     config::{Config, ServeRequirements, StoreKind},
     edge::{self, Acceptor, TlsError},
     hub::{self, CursorKey, Hub, Retention},
+    rooms::{CallKey, CallRecord},
     services::{DiscordRooms, EventService, Rooms, StreamLimits, StreamRules},
     store::{self, Disk, OpenError, Recovered, SecretError, Volatile},
     telemetry::{GrpcMetricsLayer, Health, Metrics, OpsPages, Readiness, ops_router},
@@ -126,7 +128,8 @@ impl Server {
         let keys = watch_keys(key_source, &last)?;
         let authenticator = Arc::new(Authenticator::new(Verifier::new(token_rules), keys, Arc::clone(&clock)));
         let rest = Arc::new(Rest::new(config.discord.api_url.as_str(), &bot_token)?);
-        let hub = Arc::new(open_hub(&config, &clock)?);
+        let (hub, calls) = open_hub(&config, &clock)?;
+        let hub = Arc::new(hub);
 
         let (health, health_service) = Health::new().await;
         let streams_end = CancellationToken::new();
@@ -137,7 +140,9 @@ impl Server {
             reconnect_spread: RECONNECT_SPREAD,
             draining: streams_end.clone(),
         };
-        let rooms = Rooms::new(Arc::clone(&hub), DiscordRooms::new(Arc::clone(&rest)), Arc::clone(&clock));
+        let rooms = Rooms::new(Arc::clone(&hub), DiscordRooms::new(Arc::clone(&rest)), calls, Arc::clone(&clock));
+        // Before the gateway can tell of a room that a call of the last process has made.
+        rooms.keep(&last).await;
         let rooms = RoomServiceServer::new(rooms).max_decoding_message_size(usize_of(config.limits.message_bytes));
         let events = EventService::new(Arc::clone(&hub), rules, Arc::clone(&clock));
 
@@ -228,8 +233,8 @@ impl Server {
     }
 }
 
-/// Opens the store, and a hub that goes on from what it held.
-fn open_hub(config: &Config, clock: &Clock) -> Result<Hub, StartError> {
+/// Opens the store, and a hub that goes on from what it held. Beside it, the calls that the store knows of.
+fn open_hub(config: &Config, clock: &Clock) -> Result<(Hub, BTreeMap<CallKey, CallRecord>), StartError> {
     let secret = store::cursor_secret(&config.store.dir)?;
     let settings = hub::Settings {
         key: CursorKey::new(&secret),
@@ -242,10 +247,12 @@ fn open_hub(config: &Config, clock: &Clock) -> Result<Hub, StartError> {
     };
     let (wall, now) = (clock(), Instant::now());
     Ok(match config.store.kind {
-        StoreKind::Memory => Hub::start(Recovered::nothing(), Volatile, settings, wall, now),
+        StoreKind::Memory => (Hub::start(Recovered::nothing(), Volatile, settings, wall, now), BTreeMap::new()),
         StoreKind::Disk => {
             let (disk, recovered) = Disk::open(&config.store.dir, wall)?;
-            Hub::start(recovered, disk, settings, wall, now)
+            let calls = recovered.calls().filter_map(|(key, bytes)| Some((key, CallRecord::from_bytes(bytes)?)));
+            let calls = calls.collect();
+            (Hub::start(recovered, disk, settings, wall, now), calls)
         }
     })
 }

@@ -112,9 +112,15 @@ impl From<AuthError> for Status {
     }
 }
 
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        turned_away(Turned::Denied(denied))
+    }
+}
+
 impl From<Denied> for Status {
     fn from(denied: Denied) -> Self {
-        turned_away(Turned::Denied(denied)).into_status()
+        Failure::from(denied).into_status()
     }
 }
 

@@ -35,7 +35,9 @@ pub use bearer::bearer_token;
 pub use error::{AuthError, Denied, TokenError};
 pub use jwks::{JwksError, KeySet, SigningAlgorithm, VerificationKey};
 pub use layer::{AuthLayer, AuthService, principal_of};
-pub use permit::{Action, CreateRoom, EndRoom, ForceEndRoom, Permit, ReadRooms, WatchEvents};
+pub use permit::{
+    Action, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage, UpdateRoom, WatchEvents,
+};
 pub use principal::{GuildGrant, Principal, Subject};
 pub use refresh::{RefreshRules, Schedule, UnknownKid};
 pub use scope::{Scope, ScopeSet};

@@ -39,6 +39,12 @@ actions! {
     EndRoom: RoomsWrite;
     /// End a room that Parlor did not create.
     ForceEndRoom: RoomsWrite, Ops;
+    /// Change a room that Parlor created.
+    UpdateRoom: RoomsWrite;
+    /// Change a room that Parlor did not create.
+    ForceUpdateRoom: RoomsWrite, Ops;
+    /// Post into channels.
+    SendMessage: MessagesWrite;
     /// Hear of what happens.
     WatchEvents: EventsRead;
 }

@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use parlor_gateway::{Delivery, Directory, GuildId, RoomFacts, RoomId, SessionPlace, ShardIndex, Snapshot};
+use parlor_gateway::{Delivery, GuildId, RoomId, SessionPlace, ShardIndex, Snapshot};
 use parlor_proto::v1::{self, UpstreamState};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -92,7 +92,8 @@ impl Hub {
     pub fn start(recovered: Recovered, store: impl Store, settings: Settings, wall: SystemTime, now: Instant) -> Self {
         let Settings { key, retention, shards } = settings;
         let log = Log::new(recovered.epoch, key, retention);
-        let writer = Writer::new(&recovered, Arc::clone(log.key()), shards);
+        let mut writer = Writer::new(&recovered, Arc::clone(log.key()), shards);
+        writer.resume_lifecycles(&recovered, wall, now);
         let log = log.going_on(recovered.head, recovered.entries, wall, now);
         info!(
             epoch = %log.epoch(),
@@ -159,68 +160,6 @@ impl Hub {
         self.act(wall, move |draft| draft.directory.run_shards(shards)).await
     }
 
-    /// See [`Directory::expect_room`]. Whatever Discord tells after this returns finds the expectation.
-    ///
-    /// # Errors
-    /// [`Closed`] at the end of the process.
-    pub async fn expect_room(&self, guild: GuildId, name: String, wall: SystemTime) -> Result<(), Closed> {
-        self.act(wall, move |draft| draft.directory.expect_room(guild, &name)).await
-    }
-
-    /// See [`Directory::settle_room`].
-    ///
-    /// # Errors
-    /// [`Closed`] at the end of the process.
-    pub async fn settle_room(
-        &self,
-        guild: GuildId,
-        name: String,
-        created: Option<RoomFacts>,
-        wall: SystemTime,
-    ) -> Result<Placed, Closed> {
-        let room = created.as_ref().map(|facts| facts.room);
-        let settle = move |directory: &mut Directory| directory.settle_room(guild, &name, created, wall);
-        self.change(wall, settle).await?;
-        Ok(self.placed(guild, room))
-    }
-
-    /// See [`Directory::begin_end`].
-    ///
-    /// # Errors
-    /// [`Closed`] at the end of the process.
-    pub async fn begin_end(&self, guild: GuildId, room: RoomId, wall: SystemTime) -> Result<(), Closed> {
-        self.act(wall, move |draft| draft.directory.begin_end(guild, room)).await
-    }
-
-    /// See [`Directory::abandon_end`].
-    ///
-    /// # Errors
-    /// [`Closed`] at the end of the process.
-    pub async fn abandon_end(&self, guild: GuildId, room: RoomId, wall: SystemTime) -> Result<(), Closed> {
-        self.act(wall, move |draft| draft.directory.abandon_end(guild, room)).await
-    }
-
-    /// See [`Directory::end_room`].
-    ///
-    /// # Errors
-    /// [`Closed`] at the end of the process.
-    pub async fn end_room(&self, guild: GuildId, room: RoomId, wall: SystemTime) -> Result<Placed, Closed> {
-        self.change(wall, move |directory| directory.end_room(guild, room, wall)).await?;
-        Ok(self.placed(guild, Some(room)))
-    }
-
-    async fn change(
-        &self,
-        wall: SystemTime,
-        change: impl FnOnce(&mut Directory) -> Vec<parlor_gateway::Change> + Send + 'static,
-    ) -> Result<(), Closed> {
-        let act = move |draft: &mut Draft<'_>| {
-            let changes = change(draft.directory);
-            draft.tell(changes);
-        };
-        self.act(wall, act).await
-    }
-
     /// Every guild as it is now, and the position at which it is so.
     pub fn snapshot(&self) -> Snapshot {
         self.read().snapshot().clone()
@@ -231,6 +170,11 @@ impl Hub {
         let state = self.read();
         let room = room.and_then(|room| state.snapshot().guilds.get(&guild)?.room(room));
         Placed { room, cursor: state.log.cursor(state.log.head()) }
+    }
+
+    /// When the next room ends by itself, if any does.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.read().deadline()
     }
 
     /// How well what is shown agrees with Discord.
@@ -332,6 +276,7 @@ impl Scribe {
 
     /// Stores and shows what has been taken in. Says whether it was stored: only a process that is ending gives up.
     fn commit(&mut self) -> bool {
+        self.writer.keep_time(Instant::now());
         let round = self.writer.round(&self.shared.state.read().unwrap_or_else(|_| half_changed()));
         let Some(round) = round else { return true };
         let mut pause = RETRY.0;

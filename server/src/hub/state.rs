@@ -13,14 +13,16 @@ pub struct State {
     pub(super) log: Log,
     snapshot: Snapshot,
     upstream: UpstreamState,
+    /// When the next room ends by itself.
+    deadline: Option<Instant>,
     /// Whether the store does not take what there is to write.
     stalled: bool,
 }
 
 impl State {
     /// A picture at the head of this log.
-    pub fn new(log: Log, snapshot: Snapshot, upstream: UpstreamState) -> Self {
-        Self { log, snapshot, upstream, stalled: false }
+    pub fn new(log: Log, snapshot: Snapshot, upstream: UpstreamState, deadline: Option<Instant>) -> Self {
+        Self { log, snapshot, upstream, deadline, stalled: false }
     }
 
     /// The entries up to here.
@@ -38,6 +40,11 @@ impl State {
         if self.stalled && self.upstream != UpstreamState::Failed { UpstreamState::Stale } else { self.upstream }
     }
 
+    /// When the next room ends by itself, if any does.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Whether the store takes what there is to write.
     pub fn is_writable(&self) -> bool {
         !self.stalled
@@ -50,6 +57,7 @@ impl State {
         self.log.append(round.batch.entries, now);
         self.snapshot = round.snapshot;
         self.upstream = round.upstream;
+        self.deadline = round.deadline;
         self.stalled = false;
         news || before != self.upstream()
     }

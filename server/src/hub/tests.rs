@@ -7,8 +7,8 @@ use std::{
 };
 
 use parlor_gateway::{
-    Delivery, GuildId, GuildSnapshot, Loss, News, RoomFacts, RoomId, RoomKind, ShardIndex, Update, UserId, VoiceFlags,
-    VoiceSessionId, VoiceState,
+    Delivery, GuildId, GuildSnapshot, Loss, News, RoomFacts, RoomId, RoomKind, ShardIndex, Update, UserId,
+    VideoQuality, VoiceFlags, VoiceSessionId, VoiceState,
 };
 use parlor_proto::v1::{
     self, UpstreamState, VoiceEventKind, reset::Reason, subscribe_voice_events_response::Body, voice_event::Kind,
@@ -55,10 +55,14 @@ fn snapshot(guild: u64) -> Update {
         category: None,
         user_limit: 0,
         bitrate: 64_000,
+        region: None,
+        video_quality: VideoQuality::Auto,
+        status: None,
     });
     Update::Guild(GuildSnapshot {
         guild: guild_id(guild),
         name: format!("guild {guild}"),
+        bitrate_limit: None,
         rooms: rooms.collect(),
         voice_states: Vec::new(),
     })

@@ -5,17 +5,25 @@
 //! deliver, act … ─▶ pending ─ round() ─▶ Round ─ store.commit ─▶ State::publish
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
-use parlor_gateway::{Change, ChangeBody, Delivery, Directory, SessionPlace, ShardIndex, Snapshot};
+use parlor_gateway::{Change, ChangeBody, Delivery, Directory, GuildId, RoomId, SessionPlace, ShardIndex, Snapshot};
 use parlor_proto::v1::UpstreamState;
 
 use super::{
+    Placed,
     log::{Entry, Log},
     position::{CursorKey, Epoch, Position, Sequence},
     state::State,
 };
-use crate::store::{Batch, Key, Recovered, ShardRecord};
+use crate::{
+    rooms::Lifecycles,
+    store::{Batch, Key, Recovered, ShardRecord},
+};
 
 /// One step of the hub: what is stored together, and shown together afterwards.
 #[derive(Clone, Debug)]
@@ -24,38 +32,80 @@ pub struct Round {
     pub batch: Batch,
     pub(super) snapshot: Snapshot,
     pub(super) upstream: UpstreamState,
+    pub(super) deadline: Option<Instant>,
 }
 
 /// The only one who changes the directory and who numbers entries.
 #[derive(Debug)]
 pub struct Writer {
     directory: Directory,
-    epoch: Epoch,
-    key: Arc<CursorKey>,
-    head: Sequence,
+    pending: Pending,
+    lifecycles: Lifecycles,
+    /// The time of day of the newest command.
+    wall: SystemTime,
     /// The directory as it was at the end of the last round.
     before: Snapshot,
     told: UpstreamState,
-    pending: Vec<Arc<Entry>>,
     rows: Vec<(Key, Option<Vec<u8>>)>,
     shards: BTreeMap<ShardIndex, ShardRecord>,
     /// What the store holds of the shards.
     stored_shards: BTreeMap<ShardIndex, ShardRecord>,
 }
 
-/// What an action of Parlor's own may touch.
+/// Entries that are numbered and not stored yet.
+#[derive(Debug)]
+struct Pending {
+    epoch: Epoch,
+    key: Arc<CursorKey>,
+    head: Sequence,
+    entries: Vec<Arc<Entry>>,
+}
+
+impl Pending {
+    fn cursor(&self) -> String {
+        self.key.seal(Position { epoch: self.epoch, sequence: self.head })
+    }
+
+    fn stamp(&mut self, changes: Vec<Change>, wall: SystemTime) {
+        for change in changes {
+            if let ChangeBody::Discontinuity(entry) = &change.body {
+                metrics::counter!("parlor_discontinuity_total", "reason" => entry.reason().as_str_name()).increment(1);
+            }
+            self.head = self.head.next();
+            let cursor = self.cursor();
+            self.entries.push(Arc::new(Entry::new(change, self.head, cursor, wall)));
+        }
+    }
+}
+
+/// What an action of Parlor's own may touch. All of it is stored in one step.
 pub struct Draft<'a> {
     /// The directory.
     pub directory: &'a mut Directory,
+    /// The rooms that end by themselves.
+    pub lifecycles: &'a mut Lifecycles,
     /// The time of day.
     pub wall: SystemTime,
-    changes: Vec<Change>,
+    pending: &'a mut Pending,
+    rows: &'a mut Vec<(Key, Option<Vec<u8>>)>,
 }
 
 impl Draft<'_> {
     /// Adds changes to the log.
     pub fn tell(&mut self, changes: Vec<Change>) {
-        self.changes.extend(changes);
+        self.lifecycles.observe(&changes);
+        self.pending.stamp(changes, self.wall);
+    }
+
+    /// Keeps a value under a key of the store, or forgets it.
+    pub fn keep(&mut self, key: Key, value: Option<Vec<u8>>) {
+        self.rows.push((key, value));
+    }
+
+    /// A room as it is after what was told so far, with a cursor at which it is so.
+    pub fn placed(&self, guild: GuildId, room: RoomId) -> Placed {
+        let room = self.directory.guild(guild).and_then(|guild| guild.room(room));
+        Placed { room, cursor: self.pending.cursor() }
     }
 }
 
@@ -71,6 +121,8 @@ impl Writer {
         for (name, value) in &recovered.rows {
             match name {
                 Key::Directory(name) => rows.push((*name, value.clone())),
+                // Whoever keeps calls reads them; what was noted of a room's life follows below.
+                Key::Call(_) | Key::Life(_) => {}
                 Key::Shard(shard) => match ShardRecord::from_bytes(value) {
                     Some(record) => drop(known.insert(*shard, record)),
                     None => whole = false,
@@ -99,23 +151,28 @@ impl Writer {
             (directory, _) = restore(&known);
         }
         let before = directory.snapshot();
+        let pending = Pending { epoch: recovered.epoch, key, head: recovered.head, entries: Vec::new() };
         Self {
             told: directory.upstream(),
             directory,
-            epoch: recovered.epoch,
-            key,
-            head: recovered.head,
+            pending,
+            lifecycles: Lifecycles::default(),
+            wall: SystemTime::UNIX_EPOCH,
             before,
-            pending: Vec::new(),
             rows: Vec::new(),
             stored_shards: stored,
             shards: known,
         }
     }
 
+    /// Takes up the timers of the rooms that end by themselves.
+    pub fn resume_lifecycles(&mut self, recovered: &Recovered, wall: SystemTime, now: Instant) {
+        self.lifecycles = Lifecycles::restore(&self.directory, recovered.lives(), wall, now);
+    }
+
     /// What everybody sees at the start: nothing is pending yet.
     pub fn state(&self, log: Log) -> State {
-        State::new(log, self.before.clone(), self.told)
+        State::new(log, self.before.clone(), self.told, self.lifecycles.next_deadline())
     }
 
     /// The sessions that may be resumed.
@@ -131,31 +188,26 @@ impl Writer {
     /// Takes in what a shard passes on.
     pub fn deliver(&mut self, delivery: Delivery, wall: SystemTime) {
         let Delivery { shard, update, session, heard_at } = delivery;
+        self.wall = wall;
         if let Some(update) = update {
             let changes = self.directory.apply(update, wall);
-            self.stamp(changes, wall);
+            self.lifecycles.observe(&changes);
+            self.pending.stamp(changes, wall);
         }
         self.shards.insert(shard, ShardRecord { session, heard_at });
     }
 
     /// Does something of Parlor's own.
     pub fn act<T>(&mut self, wall: SystemTime, act: impl FnOnce(&mut Draft<'_>) -> T) -> T {
-        let mut draft = Draft { directory: &mut self.directory, wall, changes: Vec::new() };
-        let outcome = act(&mut draft);
-        let changes = draft.changes;
-        self.stamp(changes, wall);
-        outcome
+        self.wall = wall;
+        let Self { directory, lifecycles, pending, rows, .. } = self;
+        act(&mut Draft { directory, lifecycles, wall, pending, rows })
     }
 
-    fn stamp(&mut self, changes: Vec<Change>, wall: SystemTime) {
-        for change in changes {
-            if let ChangeBody::Discontinuity(entry) = &change.body {
-                metrics::counter!("parlor_discontinuity_total", "reason" => entry.reason().as_str_name()).increment(1);
-            }
-            self.head = self.head.next();
-            let cursor = self.key.seal(Position { epoch: self.epoch, sequence: self.head });
-            self.pending.push(Arc::new(Entry::new(change, self.head, cursor, wall)));
-        }
+    /// Starts and stops the timers of the rooms that were touched since the last time.
+    pub fn keep_time(&mut self, now: Instant) {
+        let rows = self.lifecycles.take_in(&self.directory, self.wall, now);
+        self.rows.extend(rows.into_iter().map(|(room, value)| (Key::Life(room), value)));
     }
 
     /// Closes a round: everything since the last one. `None` if there is nothing to store and nothing to show.
@@ -166,12 +218,13 @@ impl Writer {
         self.before = snapshot.clone();
         self.shard_rows(&mut rows);
         let upstream = self.directory.upstream();
-        let entries = std::mem::take(&mut self.pending);
+        let entries = std::mem::take(&mut self.pending.entries);
+        let deadline = self.lifecycles.next_deadline();
         if entries.is_empty() && rows.is_empty() && upstream == self.told {
             return None;
         }
         self.told = upstream;
-        Some(Round { batch: Batch { entries, forget_before: state.log.oldest(), rows }, snapshot, upstream })
+        Some(Round { batch: Batch { entries, forget_before: state.log.oldest(), rows }, snapshot, upstream, deadline })
     }
 
     fn shard_rows(&mut self, rows: &mut Vec<(Key, Option<Vec<u8>>)>) {

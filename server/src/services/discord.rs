@@ -1,19 +1,24 @@
 //! What Parlor asks of Discord on a caller's behalf, and what Discord's refusals mean to the caller.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use parlor_gateway::{
-    CategoryId, GuildId, RoomFacts, RoomId, RoomKind,
-    rest::{Caller, FieldError, NewRoom, Refusal, Rest, RestError, Tenant},
+    ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId,
+    rest::{
+        AuditAction, AuditQuery, Caller, Channel, FieldError, NewInvite, NewMessage, NewRoom, Refusal, Rest, RestError,
+        RoomChange,
+    },
 };
 
+use super::rooms::RoomSpec;
 use crate::{
-    auth::{CreateRoom, EndRoom, ForceEndRoom, Permit},
+    auth::{CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage, UpdateRoom},
+    rooms::{Answers, Due, Intent, Invitation},
     status::{Failure, Reason},
 };
+
+/// How many entries of the audit log a look goes through: the most that Discord gives at once.
+const LOG_ENTRIES: u16 = 100;
 
 /// Discord's REST API behind permits: nothing is asked of Discord without the proof that the caller may have it.
 #[derive(Clone)]
@@ -21,14 +26,51 @@ pub struct DiscordRooms {
     rest: Arc<Rest>,
 }
 
-/// A room to make, wherever the permit allows.
-#[derive(Clone, Debug)]
-pub(super) struct RoomSpec {
-    pub(super) name: String,
-    pub(super) kind: RoomKind,
-    pub(super) category: Option<CategoryId>,
-    pub(super) user_limit: u16,
-    pub(super) bitrate: Option<u32>,
+/// Proof that something may be done in a guild.
+pub(super) trait Mandate {
+    /// The guild.
+    fn guild(&self) -> GuildId;
+}
+
+/// Proof that a room may be made.
+pub(super) enum CreatePermit {
+    /// A caller may.
+    Asked(Permit<CreateRoom>),
+    /// A caller was allowed to, in a call that was broken off.
+    Begun(GuildId),
+}
+
+impl CreatePermit {
+    /// The proof that the store holds.
+    pub(super) fn begun(intent: &Intent) -> Self {
+        Self::Begun(intent.guild)
+    }
+}
+
+impl Mandate for CreatePermit {
+    fn guild(&self) -> GuildId {
+        match self {
+            Self::Asked(permit) => permit.guild(),
+            Self::Begun(guild) => *guild,
+        }
+    }
+}
+
+/// Proof that a room may be changed.
+pub(super) enum UpdatePermit {
+    /// One of our own.
+    Managed(Permit<UpdateRoom>),
+    /// Anybody's.
+    Forced(Permit<ForceUpdateRoom>),
+}
+
+impl Mandate for UpdatePermit {
+    fn guild(&self) -> GuildId {
+        match self {
+            Self::Managed(permit) => permit.guild(),
+            Self::Forced(permit) => permit.guild(),
+        }
+    }
 }
 
 /// Proof that a room may be ended.
@@ -37,14 +79,21 @@ pub(super) enum EndPermit {
     Managed(Permit<EndRoom>),
     /// Anybody's.
     Forced(Permit<ForceEndRoom>),
+    /// One of our own, whose policy says so.
+    Policy(Due),
+    /// One whose end had begun when the process ended.
+    Begun(GuildId),
+    /// One that was made a moment ago, by a call that fails.
+    Unfinished(GuildId),
 }
 
-impl EndPermit {
-    /// The guild whose room may be ended.
-    pub(super) fn guild(&self) -> GuildId {
+impl Mandate for EndPermit {
+    fn guild(&self) -> GuildId {
         match self {
             Self::Managed(permit) => permit.guild(),
             Self::Forced(permit) => permit.guild(),
+            Self::Policy(due) => due.guild,
+            Self::Begun(guild) | Self::Unfinished(guild) => *guild,
         }
     }
 }
@@ -56,6 +105,15 @@ pub(super) enum Deleted {
     Before,
 }
 
+/// A room was not made, as far as is known.
+#[derive(Debug)]
+pub(super) enum NotMade {
+    /// It was not.
+    Failed(Failure),
+    /// Nobody knows.
+    Unknown,
+}
+
 impl DiscordRooms {
     /// Over this REST client.
     pub fn new(rest: Arc<Rest>) -> Self {
@@ -64,34 +122,94 @@ impl DiscordRooms {
 
     pub(super) async fn create(
         &self,
-        permit: &Permit<CreateRoom>,
-        spec: RoomSpec,
+        permit: &CreatePermit,
+        spec: &RoomSpec,
+        bot: Option<UserId>,
         reason: &str,
-        deadline: Instant,
-    ) -> Result<RoomFacts, Failure> {
-        let RoomSpec { name, kind, category, user_limit, bitrate } = spec;
+        caller: &Caller,
+    ) -> Result<RoomFacts, NotMade> {
+        let guild = permit.guild();
         let room = NewRoom {
-            guild: permit.guild(),
-            name,
-            kind,
-            category,
-            user_limit,
-            bitrate,
-            rtc_region: None,
-            video_quality: None,
+            guild,
+            name: spec.name.clone(),
+            kind: spec.kind,
+            category: spec.category,
+            user_limit: spec.user_limit,
+            bitrate: spec.bitrate,
+            rtc_region: spec.region.clone(),
+            video_quality: spec.video_quality,
             topic: None,
-            overwrites: Vec::new(),
+            overwrites: spec.access.overwrites(guild, bot),
         };
-        let channel = self.rest.create_room(&room, reason, &caller(permit.guild(), deadline)).await;
-        let facts = channel.and_then(|channel| channel.room(room.guild).ok_or(RestError::UnreadableAnswer));
-        facts.map_err(|error| {
-            if matches!(error, RestError::OutcomeUnknown | RestError::UnreadableAnswer) {
-                let message = "no answer tells whether Discord has made the room: a repeat with this request_id makes no second one";
-                Failure::new(Reason::CreateOutcomeUnknown, message)
-            } else {
-                failure(error)
-            }
+        let channel = self.rest.create_room(&room, reason, caller).await;
+        let facts = channel.and_then(|channel| channel.room(guild).ok_or(RestError::UnreadableAnswer));
+        facts.map_err(|error| match error {
+            RestError::OutcomeUnknown | RestError::UnreadableAnswer => NotMade::Unknown,
+            RestError::Refused { .. }
+            | RestError::RateLimited { .. }
+            | RestError::BreakerOpen { .. }
+            | RestError::Unavailable
+            | RestError::CredentialsRefused => NotMade::Failed(failure(error)),
         })
+    }
+
+    /// What Discord says of a guild's rooms, and of who made them.
+    pub(super) async fn look(
+        &self,
+        permit: &CreatePermit,
+        bot: Option<UserId>,
+        caller: &Caller,
+    ) -> Result<Answers, Failure> {
+        let guild = permit.guild();
+        let query = AuditQuery { action: AuditAction::ChannelCreate, by: None, before: None, limit: LOG_ENTRIES };
+        let log = match self.rest.audit_log(guild, &AuditQuery { by: bot, ..query }, caller).await {
+            Ok(log) => Some(log),
+            Err(RestError::Refused {
+                refusal: Refusal::MissingPermissions { .. } | Refusal::MissingAccess { .. },
+                ..
+            }) => None,
+            Err(error) => return Err(failure(error)),
+        };
+        let channels = self.rest.list_channels(guild, caller).await.map_err(failure)?;
+        Ok(Answers { log, rooms: channels.iter().filter_map(|channel| channel.room(guild)).collect() })
+    }
+
+    pub(super) async fn change(
+        &self,
+        permit: &UpdatePermit,
+        room: RoomId,
+        change: &RoomChange,
+        reason: &str,
+        caller: &Caller,
+    ) -> Result<RoomFacts, Failure> {
+        let guild = permit.guild();
+        let channel = self.rest.change_room(guild, room, change, reason, caller).await.map_err(failure)?;
+        channel.room(guild).ok_or_else(|| failure(RestError::UnreadableAnswer))
+    }
+
+    pub(super) async fn set_status(
+        &self,
+        permit: &impl Mandate,
+        room: RoomId,
+        status: Option<&str>,
+        reason: &str,
+        caller: &Caller,
+    ) -> Result<(), Failure> {
+        self.rest.set_status(permit.guild(), room, status, reason, caller).await.map_err(failure)
+    }
+
+    pub(super) async fn invite(
+        &self,
+        permit: &CreatePermit,
+        room: RoomId,
+        invitation: Invitation,
+        reason: &str,
+        caller: &Caller,
+    ) -> Result<String, Failure> {
+        let Invitation { max_age, max_uses, temporary } = invitation;
+        let invite = NewInvite { max_age, max_uses, temporary };
+        let made = self.rest.create_invite(permit.guild(), room.into(), &invite, reason, caller).await;
+        made.map(|invite| invite.code).map_err(failure)
     }
 
     pub(super) async fn end(
@@ -99,21 +217,47 @@ impl DiscordRooms {
         permit: &EndPermit,
         room: RoomId,
         reason: &str,
-        deadline: Instant,
+        caller: &Caller,
     ) -> Result<Deleted, Failure> {
-        let guild = permit.guild();
-        match self.rest.delete_room(guild, room, reason, &caller(guild, deadline)).await {
+        match self.rest.delete_room(permit.guild(), room, reason, caller).await {
             Ok(()) => Ok(Deleted::Now),
             // What was wanted is so.
             Err(RestError::Refused { refusal: Refusal::UnknownChannel, .. }) => Ok(Deleted::Before),
             Err(error) => Err(failure(error)),
         }
     }
-}
 
-/// Callers take turns by guild.
-fn caller(guild: GuildId, deadline: Instant) -> Caller {
-    Caller::new(Tenant::new(&guild.to_string()), deadline)
+    pub(super) async fn channels(&self, permit: &Permit<ReadRooms>, caller: &Caller) -> Result<Vec<Channel>, Failure> {
+        self.rest.list_channels(permit.guild(), caller).await.map_err(failure)
+    }
+
+    /// Whether the channel is in the guild.
+    pub(super) async fn has_channel(
+        &self,
+        permit: &Permit<SendMessage>,
+        channel: ChannelId,
+        caller: &Caller,
+    ) -> Result<bool, Failure> {
+        match self.rest.get_channel(permit.guild(), channel, caller).await {
+            Ok(found) => Ok(found.guild == Some(permit.guild())),
+            Err(RestError::Refused {
+                refusal: Refusal::UnknownChannel | Refusal::UnknownThing | Refusal::MissingAccess { .. },
+                ..
+            }) => Ok(false),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    pub(super) async fn send(
+        &self,
+        permit: &Permit<SendMessage>,
+        channel: ChannelId,
+        message: &NewMessage,
+        caller: &Caller,
+    ) -> Result<MessageId, Failure> {
+        let sent = self.rest.send_message(permit.guild(), channel, message, caller).await;
+        sent.map(|message| message.id).map_err(failure)
+    }
 }
 
 /// The one place where Discord's refusals become Parlor's (Discord docs, topics/opcodes-and-status-codes, "JSON").
@@ -205,6 +349,8 @@ fn our_name(field: &str) -> String {
         "bitrate" => "bitrate_bps",
         "parent_id" => "category_id",
         "type" => "kind",
+        "rtc_region" => "region",
+        "video_quality_mode" => "video_quality",
         other => other,
     };
     rest.map_or_else(|| ours.to_owned(), |rest| format!("{ours}.{rest}"))

@@ -81,17 +81,17 @@ impl Fields {
         })
     }
 
-    /// `None` for Discord's default. The guild's own ceiling depends on its boosts, which Discord judges.
-    pub(super) fn bitrate(&mut self, bps: i32, kind: RoomKind) -> Option<u32> {
+    /// `None` for Discord's default. `limit`: how far the guild's boosts go, where that is known; otherwise Discord judges.
+    pub(super) fn bitrate(&mut self, bps: i32, kind: RoomKind, limit: Option<u32>) -> Option<u32> {
         let most = match kind {
-            RoomKind::Voice => 384_000,
+            RoomKind::Voice => limit.unwrap_or(384_000),
             RoomKind::Stage => 64_000,
         };
         match u32::try_from(bps) {
             Ok(0) => None,
             Ok(bps) if (8_000..=most).contains(&bps) => Some(bps),
             _ => {
-                self.wrong("bitrate_bps", format!("is {bps}; it is 0 or goes from 8000 to {most}"));
+                self.wrong("bitrate_bps", format!("is {bps}; it is 0 or goes from 8000 to {most} in this guild"));
                 None
             }
         }

@@ -16,7 +16,7 @@ use std::{
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition,
 };
-use tracing::error;
+use tracing::{error, info};
 
 use super::{
     Batch, CommitError, Continuity, OpenError, Recovered, Store,
@@ -26,7 +26,7 @@ use super::{
 use crate::hub::{Epoch, Sequence};
 
 /// The format that this version writes. Each change of what the bytes mean is a new one, with a step in `migrate`.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 pub(super) const FILE: &str = "parlor.redb";
 
@@ -207,11 +207,33 @@ fn read(path: &Path) -> Result<(Database, Recovered), Unreadable> {
     let directory = path.parent().unwrap_or(Path::new("."));
     match contents.recovered {
         Some(recovered) if whole && recovered.head >= Mark::read(directory, recovered.epoch) => {
+            if contents.format != Some(FORMAT) {
+                let failed = |source| Unreadable::Refused(OpenError::Database { path: path.to_owned(), source });
+                rewrite(&database, &recovered.rows).map_err(failed)?;
+                info!(from = contents.format, to = FORMAT, "the store has the format of this version now");
+            }
             Ok((database, recovered))
         }
         Some(Recovered { rows, .. }) => Err(Unreadable::Damaged(rows)),
         None => Err(Unreadable::Damaged(contents.rows)),
     }
+}
+
+/// A row of an older format in this one. What cannot be read stays as it is, for its reader to find out.
+fn migrate(format: u32, key: Key, value: &[u8]) -> Vec<u8> {
+    match (format, key) {
+        (1, Key::Directory(key)) => key.value_from_format_1(value).unwrap_or_else(|| value.to_vec()),
+        _ => value.to_vec(),
+    }
+}
+
+/// Writes migrated rows, and that the file has this version's format, in one step.
+fn rewrite(database: &Database, rows: &[(Key, Vec<u8>)]) -> Result<(), redb::Error> {
+    let rows = rows.iter().map(|(key, value)| (*key, Some(value.clone()))).collect();
+    write(database, &Batch { rows, ..Batch::default() }, |write| {
+        write.open_table(META)?.insert(META_FORMAT, record::seal(FORMAT.to_be_bytes().to_vec()).as_slice())?;
+        Ok(())
+    })
 }
 
 struct Contents {
@@ -236,7 +258,7 @@ fn contents(database: &Database) -> Result<Contents, redb::Error> {
     for row in read.open_table(ROWS)?.iter()? {
         let (key, value) = row?;
         match (Key::from_bytes(key.value()), record::open(value.value())) {
-            (Some(key), Some(value)) => rows.push((key, value.to_vec())),
+            (Some(key), Some(value)) => rows.push((key, migrate(format.unwrap_or(FORMAT), key, value))),
             _ => whole = false,
         }
     }

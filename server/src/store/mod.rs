@@ -15,6 +15,7 @@ mod tests;
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use parlor_gateway::RoomId;
 use thiserror::Error;
 
 pub use self::{
@@ -23,7 +24,10 @@ pub use self::{
     record::{Key, ShardRecord},
     secret::{SecretError, load_or_make as cursor_secret},
 };
-use crate::hub::{Entry, Epoch, Sequence};
+use crate::{
+    hub::{Entry, Epoch, Sequence},
+    rooms::CallKey,
+};
 
 /// One step: everything in it is stored, or nothing of it.
 #[derive(Clone, Debug, Default)]
@@ -91,10 +95,28 @@ impl Recovered {
     /// would bring only what is new, and nobody else would notice what is missing.
     pub fn after_loss(rows: Vec<(Key, Vec<u8>)>) -> Self {
         let rows = rows.into_iter().filter_map(|(key, value)| match key {
-            Key::Directory(_) => Some((key, value)),
+            Key::Directory(_) | Key::Call(_) | Key::Life(_) => Some((key, value)),
             Key::Shard(_) => Some((key, ShardRecord::from_bytes(&value)?.without_session().to_bytes())),
         });
         Self { rows: rows.collect(), continuity: Continuity::Damaged, ..Self::nothing() }
+    }
+
+    /// What was noted of the lives of rooms.
+    pub fn lives(&self) -> impl Iterator<Item = (RoomId, &[u8])> {
+        self.rows.iter().filter_map(
+            |(key, value)| {
+                if let Key::Life(room) = key { Some((*room, value.as_slice())) } else { None }
+            },
+        )
+    }
+
+    /// The calls that were made, with what came of them.
+    pub fn calls(&self) -> impl Iterator<Item = (CallKey, &[u8])> {
+        self.rows.iter().filter_map(
+            |(key, value)| {
+                if let Key::Call(call) = key { Some((*call, value.as_slice())) } else { None }
+            },
+        )
     }
 }
 

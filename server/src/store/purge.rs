@@ -7,11 +7,12 @@ use parlor_proto::v1;
 use prost::Message as _;
 
 use super::{Disk, Key, OpenError, Recovered, disk};
+use crate::rooms::CallRecord;
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Purged {
-    /// Rows about the person: where they are in voice.
+    /// Rows about the person: where they are in voice, rooms that they made or are named in a label of, and calls of theirs.
     pub rows: usize,
     /// Entries of the log that named them. The others went too.
     pub entries: usize,
@@ -34,8 +35,14 @@ pub fn purge(directory: &Path, user: UserId, now: SystemTime) -> Result<Purged, 
     let named = |entry: &crate::hub::Entry| names(&entry.shared, &user.to_string());
     let entries = entries.iter().filter(|entry| named(entry)).count();
     let before = rows.len();
-    let rows: Vec<_> = rows.into_iter().filter(|(key, _)| !is_about(*key, user)).collect();
-    let removed = before - rows.len();
+    let mut changed = 0;
+    let purged = |(key, value): (Key, Vec<u8>)| {
+        let left = without(key, &value, user)?;
+        changed += usize::from(left != value);
+        Some((key, left))
+    };
+    let rows: Vec<_> = rows.into_iter().filter_map(purged).collect();
+    let removed = before - rows.len() + changed;
     let renewed = Recovered::after_loss(rows);
     // A file of its own: what redb has freed in the old one would still be there to read.
     drop(Disk::make(&directory.join(disk::FILE), &renewed)?);
@@ -43,10 +50,13 @@ pub fn purge(directory: &Path, user: UserId, now: SystemTime) -> Result<Purged, 
     Ok(Purged { rows: removed, entries, damaged_files })
 }
 
-fn is_about(key: Key, user: UserId) -> bool {
+/// What is left of a row; `None` for nothing. A call whose subject, labels or answer hold the person's id goes as a whole:
+/// a repeat of it is a new call then.
+fn without(key: Key, value: &[u8], user: UserId) -> Option<Vec<u8>> {
     match key {
-        Key::Directory(key) => key.user() == Some(user),
-        Key::Shard(_) => false,
+        Key::Directory(key) => key.without(user, value),
+        Key::Call(_) => (!CallRecord::holds(value, &user.to_string())).then(|| value.to_vec()),
+        Key::Shard(_) | Key::Life(_) => Some(value.to_vec()),
     }
 }
 
@@ -63,6 +73,13 @@ fn names(shared: &[u8], user: &str) -> bool {
         Some(Kind::ParticipantLeft(it)) => it.participant,
         Some(Kind::ParticipantMoved(it)) => it.participant,
         Some(Kind::ParticipantUpdated(it)) => it.participant,
+        Some(
+            Kind::RoomCreated(v1::RoomCreated { room: Some(room) })
+            | Kind::RoomUpdated(v1::RoomUpdated { room: Some(room) })
+            | Kind::RoomEnded(v1::RoomEnded { room: Some(room), .. }),
+        ) => {
+            return room.created_by.contains(user) || room.labels.iter().any(|(_, value)| value.contains(user));
+        }
         Some(Kind::RoomCreated(_) | Kind::RoomUpdated(_) | Kind::RoomEnded(_)) | None => None,
     };
     participant.is_some_and(|participant| participant.user_id == user)

@@ -9,7 +9,10 @@ use parlor_proto::v1::VoiceEventKind;
 use prost::Message;
 use prost_types::Timestamp;
 
-use crate::hub::{Entry, Sequence};
+use crate::{
+    hub::{Entry, Sequence},
+    rooms::CallKey,
+};
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -18,6 +21,10 @@ pub enum Key {
     Directory(RowKey),
     /// A gateway connection.
     Shard(ShardIndex),
+    /// A call that is safe to repeat, and what came of it.
+    Call(CallKey),
+    /// The timers of a room that Parlor made.
+    Life(RoomId),
 }
 
 impl Key {
@@ -26,6 +33,8 @@ impl Key {
         match self {
             Self::Directory(key) => [vec![1], key.to_bytes()].concat(),
             Self::Shard(shard) => [vec![2], shard.0.to_be_bytes().to_vec()].concat(),
+            Self::Call(call) => [vec![3], call.as_bytes().to_vec()].concat(),
+            Self::Life(room) => [vec![4], room.get().to_be_bytes().to_vec()].concat(),
         }
     }
 
@@ -34,6 +43,8 @@ impl Key {
         match bytes.split_first()? {
             (1, key) => RowKey::from_bytes(key).map(Self::Directory),
             (2, shard) => Some(Self::Shard(ShardIndex(u32::from_be_bytes(shard.try_into().ok()?)))),
+            (3, call) => Some(Self::Call(CallKey::new(call.try_into().ok()?))),
+            (4, room) => Some(Self::Life(RoomId::new(u64::from_be_bytes(room.try_into().ok()?)))),
             _ => None,
         }
     }

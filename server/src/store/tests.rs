@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
+use crate::rooms::{CallRecord, Intent, Progress, RequestHash};
 
 const GUILD: GuildId = GuildId::new(100_000_000_000_000_001);
 const ANN: UserId = UserId::new(300_000_000_000_000_001);
@@ -75,7 +76,7 @@ fn killed(directory: &Path) -> Recovered {
 
 fn without_sessions(rows: &[(Key, Vec<u8>)]) -> Vec<(Key, Vec<u8>)> {
     let forget = |key: &Key, value: &[u8]| match key {
-        Key::Directory(_) => value.to_vec(),
+        Key::Directory(_) | Key::Call(_) | Key::Life(_) => value.to_vec(),
         Key::Shard(_) => ShardRecord::from_bytes(value).expect("a record").without_session().to_bytes(),
     };
     rows.iter().map(|(key, value)| (*key, forget(key, value))).collect()
@@ -197,6 +198,123 @@ fn the_session_of_a_damaged_store_is_not_resumed_by_a_later_process_either() {
     let (_, recovered) = Disk::open(home.path(), now()).expect("opens");
     assert_eq!(recovered.continuity, Continuity::GoesOn);
     assert_eq!(recovered.rows, without_sessions(&rows()));
+}
+
+/// A room's row as format 1 had it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RoomRowOfFormat1 {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bool, tag = "2")]
+    stage: bool,
+    #[prost(fixed64, optional, tag = "3")]
+    category: Option<u64>,
+    #[prost(uint32, tag = "4")]
+    user_limit: u32,
+    #[prost(uint32, tag = "5")]
+    bitrate: u32,
+    #[prost(bool, tag = "6")]
+    managed: bool,
+}
+
+#[test]
+fn a_file_of_format_1_goes_on_with_its_rooms_and_their_owner() {
+    let home = tempfile::tempdir().expect("a directory");
+    let before = killed(home.path());
+    let key = |number: u64| Key::Directory(RowKey::Room(GUILD, RoomId::new(200_000_000_000_000_000 + number)));
+    let room = |name: &str, managed| RoomRowOfFormat1 {
+        name: name.to_owned(),
+        stage: true,
+        category: Some(7),
+        user_limit: 5,
+        bitrate: 64_000,
+        managed,
+    };
+    let old = [(key(1), room("Ours", true)), (key(2), room("Theirs", false))];
+    let (mut store, _) = Disk::open(home.path(), now()).expect("opens");
+    let rows = old.iter().map(|(key, row)| (*key, Some(row.encode_to_vec()))).collect();
+    store.commit(&Batch { rows, ..Batch::default() }).expect("stored");
+    drop(store);
+    let file = home.path().join("parlor.redb");
+    disk::write_format(&file, 1);
+
+    // The second time there is nothing to migrate any more.
+    for _ in 0..2 {
+        let (_, recovered) = Disk::open(home.path(), now()).expect("opens");
+        assert_eq!(
+            (recovered.epoch, recovered.head, recovered.continuity),
+            (before.epoch, Sequence(20), Continuity::GoesOn)
+        );
+        let rows = recovered.rows.into_iter().filter_map(|(key, value)| match key {
+            Key::Directory(key @ RowKey::Room(..)) => Some((key, value)),
+            _ => None,
+        });
+        let (directory, unreadable) = parlor_gateway::Directory::restore(rows, &std::collections::BTreeMap::new(), 1);
+        assert_eq!(unreadable, 0);
+        let guild = directory.guild(GUILD).expect("it has rooms");
+        let shown: Vec<_> = guild
+            .rooms()
+            .map(|(_, room)| (room.display_name, room.managed, room.user_limit, room.bitrate_bps))
+            .collect();
+        assert_eq!(shown, [("Ours".to_owned(), true, 5, 64_000), ("Theirs".to_owned(), false, 5, 64_000)]);
+    }
+}
+
+#[test]
+fn a_purge_reaches_rooms_and_calls() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (mut store, _) = Disk::open(home.path(), now()).expect("made");
+    let mut directory = parlor_gateway::Directory::new(1);
+    let started = parlor_gateway::Update::SessionStarted { shard: ShardIndex(0), self_user: BOB, guilds: vec![GUILD] };
+    directory.apply(started, now());
+    let ownership = parlor_gateway::Ownership {
+        creator: ANN.to_string(),
+        labels: [("for", ANN.to_string()), ("team", "blue".to_owned())]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into(),
+        ..Default::default()
+    };
+    let facts = |number: u64, name: &str| parlor_gateway::RoomFacts {
+        room: RoomId::new(200_000_000_000_000_000 + number),
+        guild: GUILD,
+        name: name.to_owned(),
+        kind: parlor_gateway::RoomKind::Voice,
+        category: None,
+        user_limit: 0,
+        bitrate: 64_000,
+        region: None,
+        video_quality: parlor_gateway::VideoQuality::Auto,
+        status: None,
+    };
+    directory.change_room(GUILD, facts(1, "There"), Some(ownership.clone()), now());
+    directory.change_room(GUILD, facts(2, "Gone"), Some(ownership.clone()), now());
+    directory.end_room(GUILD, facts(2, "Gone").room, now());
+    let rows = directory.snapshot().rows_since(&parlor_gateway::Snapshot::default());
+    let mut rows: Vec<_> = rows.into_iter().map(|row| (Key::Directory(row.key), row.value)).collect();
+    let record = CallRecord {
+        request: RequestHash::of("CreateRoom", &String::new()),
+        at: now(),
+        progress: Progress::Creating(Intent { ownership, ..crate::rooms::sample_intent() }),
+    };
+    rows.push((Key::Call(CallKey::new([1; 32])), Some(record.to_bytes())));
+    rows.push((Key::Life(RoomId::new(1)), Some(vec![1])));
+    store.commit(&Batch { rows, ..Batch::default() }).expect("stored");
+    drop(store);
+    let holds = || {
+        let bytes = fs::read(home.path().join("parlor.redb")).expect("readable");
+        let needle = ANN.to_string();
+        bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+    };
+    assert!(holds());
+    let purged = purge(home.path(), ANN, now()).expect("purged");
+    assert_eq!(purged.rows, 3, "two rooms and a call");
+    assert!(!holds());
+    let (_, recovered) = Disk::open(home.path(), now()).expect("opens");
+    let kept =
+        recovered.rows.iter().filter(|(key, _)| matches!(key, Key::Directory(RowKey::Room(..) | RowKey::Ended(..))));
+    assert_eq!(kept.count(), 2, "the rooms themselves stay");
+    assert_eq!(recovered.calls().count(), 0);
+    assert_eq!(recovered.lives().count(), 1);
 }
 
 proptest! {

@@ -26,7 +26,7 @@ pub use self::{
     members::{MemberChange, VoiceMove},
     messages::{NewMessage, PostedMessage},
     overwrites::{Overwrite, OverwriteTarget},
-    rooms::{Channel, ChannelKind, NewRoom, RoomChange, VideoQuality},
+    rooms::{Channel, ChannelKind, NewRoom, RoomChange},
     webhooks::{NewWebhook, Webhook, WebhookPost},
 };
 use crate::id::{ChannelId, GuildId, UserId, WebhookId};

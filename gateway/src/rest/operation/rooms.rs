@@ -13,7 +13,7 @@ use crate::{
         permission::Permission,
         schedule::{Field, Resource, Route, Verb},
     },
-    update::{RoomFacts, RoomKind},
+    update::{RoomFacts, RoomKind, VideoQuality},
 };
 
 const CREATE: Route = Route::new(Verb::Post, "/guilds/{guild}/channels");
@@ -78,15 +78,6 @@ pub struct RoomChange {
     pub overwrites: Option<Vec<Overwrite>>,
 }
 
-/// The quality of cameras.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum VideoQuality {
-    /// Discord chooses.
-    Auto,
-    /// 720p.
-    Full,
-}
-
 /// A channel of any kind, with what matters of it here.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(from = "Wire")]
@@ -142,6 +133,9 @@ impl Channel {
             category: self.category,
             user_limit: self.user_limit,
             bitrate: self.bitrate,
+            region: self.rtc_region.clone(),
+            video_quality: self.video_quality,
+            status: None,
         })
     }
 }
@@ -176,7 +170,7 @@ impl Rest {
             request = request.rtc_region(region);
         }
         if let Some(quality) = room.video_quality {
-            request = request.video_quality_mode(quality.mode());
+            request = request.video_quality_mode(mode(quality));
         }
         if let Some(topic) = &room.topic {
             request = request.topic(topic);
@@ -240,7 +234,7 @@ impl Rest {
             request = request.rtc_region(region.as_deref());
         }
         if let Some(quality) = change.video_quality {
-            request = request.video_quality_mode(quality.mode());
+            request = request.video_quality_mode(mode(quality));
         }
         if let Some(topic) = &change.topic {
             request = request.topic(topic);
@@ -321,12 +315,11 @@ fn needs(overwrites: bool) -> &'static [Permission] {
     if overwrites { MANAGE_WITH_OVERWRITES } else { MANAGE }
 }
 
-impl VideoQuality {
-    fn mode(self) -> VideoQualityMode {
-        match self {
-            Self::Auto => VideoQualityMode::Auto,
-            Self::Full => VideoQualityMode::Full,
-        }
+/// Discord's number for it.
+fn mode(quality: VideoQuality) -> VideoQualityMode {
+    match quality {
+        VideoQuality::Auto => VideoQualityMode::Auto,
+        VideoQuality::Full => VideoQualityMode::Full,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         permission::{Permission, PermissionSet},
         schedule::{About, Field, Lane, Resource, Tenant, Urgency},
     },
-    update::RoomKind,
+    update::{RoomKind, VideoQuality},
 };
 
 const GUILD: GuildId = GuildId::new(101);
@@ -221,12 +221,15 @@ fn an_invite_and_the_audit_log() {
 
 #[test]
 fn a_message_notifies_nobody_who_is_not_named_apart() {
-    let mut message = NewMessage { content: "@everyone <@103>".to_owned(), notifies: Vec::new() };
-    let request = |message: &NewMessage| rest().send_message_request(GUILD, CHANNEL, message, &caller());
+    let mut message = NewMessage { content: "@everyone <@103>".to_owned(), nonce: None, notifies: Vec::new() };
+    let request = |message: &NewMessage| Rest::send_message_request(GUILD, CHANNEL, message, &caller());
     let body = r#"{"allowed_mentions":{"parse":[]},"content":"@everyone <@103>"}"#;
     assert_written(&request(&message).expect("built"), "POST channels/102/messages", "", body);
     message.notifies.push(USER);
     let body = r#"{"allowed_mentions":{"parse":[],"users":["103"]},"content":"@everyone <@103>"}"#;
+    assert_eq!(written(&request(&message).expect("built")).2, body);
+    message.nonce = Some("n".to_owned());
+    let body = r#"{"allowed_mentions":{"parse":[],"users":["103"]},"content":"@everyone <@103>","nonce":"n","enforce_nonce":true}"#;
     assert_eq!(written(&request(&message).expect("built")).2, body);
     message.content = "x".repeat(2_001);
     assert!(matches!(request(&message), Err(RestError::Refused { .. })), "too long");

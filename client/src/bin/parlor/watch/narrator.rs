@@ -187,6 +187,9 @@ fn said(event: &v1::VoiceEvent, book: &mut Book) -> Option<Said> {
                 room_ended::Reason::Api => "",
                 room_ended::Reason::ExternalDelete => ": its channel was deleted on Discord",
                 room_ended::Reason::BotRemoved => ": the bot was removed from the guild",
+                room_ended::Reason::EmptyTimeout => ": nobody ever joined",
+                room_ended::Reason::DepartureTimeout => ": nobody came back",
+                room_ended::Reason::MaxDuration => ": its time was over",
                 room_ended::Reason::Unspecified => "",
             };
             says(Tone::News, 'x', format!("room {} ended{why}", room.display_name))

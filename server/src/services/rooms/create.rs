@@ -1,0 +1,392 @@
+//! CreateRoom: exactly one channel for each request, wherever the process or the connection breaks.
+//!
+//! ```text
+//!            ┌──────────── not there, for the first time ────────────┐
+//!            ▼                                                        │
+//!   intent ─ POST ─ answered ─▶ settle ─ nothing else asked ─▶ answer │
+//!            │                   │  ▲                               │
+//!            │ no answer         │  └── it is there ── look, twice ─┤
+//!            └───────────────────┼────────────────────▲             │
+//!                                ▼                     └ 3 s ────────┴─▶ nobody knows: the intent stays
+//!                     furnish: status, invite ─▶ answer
+//! ```
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use parlor_gateway::{
+    RoomFacts, RoomId, UserId,
+    rest::{Caller, Tenant},
+};
+use parlor_proto::v1;
+use tracing::{info, warn};
+
+use super::{
+    keeper::{Keeper, UNHURRIED, audited, unhurried, unknown_room},
+    spec::CreateOrder,
+};
+use crate::{
+    hub::Draft,
+    rooms::{Answers, CallKey, Finding, Intent, Progress, Wanted, mark_of},
+    services::{
+        calls::{Journal, Ticket},
+        discord::{CreatePermit, EndPermit, NotMade},
+    },
+    status::{Failure, Reason},
+};
+
+/// Between two looks for a channel whose making was not answered: what Discord has begun, it has done by then.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(3);
+
+/// The pause between two attempts to find out about calls that were broken off.
+const BETWEEN_HEALINGS: Duration = Duration::from_secs(30);
+
+/// Discord's default bitrate (Discord docs, resources/channel).
+const DEFAULT_BITRATE: u32 = 64_000;
+
+/// A room to make for somebody.
+pub(super) struct Creation {
+    pub(super) order: CreateOrder,
+    pub(super) permit: CreatePermit,
+    pub(super) tenant: Tenant,
+    pub(super) deadline: Instant,
+}
+
+impl Creation {
+    /// The caller may be gone by the second time; what was begun is finished all the same.
+    fn asked_again(&self) -> Caller {
+        Caller::new(self.tenant.clone(), self.deadline.max(Instant::now() + UNHURRIED))
+    }
+
+    fn intent(&self, asked_at: SystemTime) -> Intent {
+        let CreateOrder { guild, spec, ownership, status, invite, request_id, .. } = &self.order;
+        Intent {
+            request_id: *request_id,
+            guild: *guild,
+            name: spec.name.clone(),
+            kind: spec.kind,
+            category: spec.category,
+            user_limit: spec.user_limit.into(),
+            bitrate: spec.bitrate.unwrap_or(DEFAULT_BITRATE),
+            ownership: ownership.clone(),
+            status: status.clone(),
+            invite: *invite,
+            asked_at,
+        }
+    }
+}
+
+/// What looking for a channel has led to.
+enum Search {
+    Found(RoomFacts),
+    NotThere,
+    /// It was made, and somebody has deleted it.
+    Gone(RoomId),
+    /// Discord does not say, or there is more than one.
+    Unclear,
+}
+
+impl Keeper {
+    /// Makes the room that a call asks for, or goes on where an earlier one was broken off.
+    pub(super) async fn create(
+        self: Arc<Self>,
+        creation: Creation,
+        ticket: Ticket,
+        before: Option<Progress>,
+    ) -> Result<v1::CreateRoomResponse, Failure> {
+        match before {
+            None => {
+                let intent = creation.intent((self.clock)());
+                self.begin(&intent, &ticket).await?;
+                let caller = Caller::new(creation.tenant.clone(), creation.deadline);
+                let made = self.post(&creation, &caller).await;
+                self.after_post(&creation, intent, ticket, made, true).await
+            }
+            Some(Progress::Creating(intent)) => {
+                self.expect(&intent).await?;
+                match self.search(&creation.permit, &intent).await {
+                    Search::NotThere => {
+                        let made = self.post(&creation, &creation.asked_again()).await;
+                        self.after_post(&creation, intent, ticket, made, false).await
+                    }
+                    known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear) => {
+                        self.after_search(intent, ticket, known).await
+                    }
+                }
+            }
+            Some(Progress::Furnishing { intent, room, cursor }) => self.furnish(intent, ticket, room, cursor).await,
+            Some(Progress::Answered(_)) => Err(Failure::new(Reason::Internal, "the call was answered before")),
+        }
+    }
+
+    /// Finds out what became of a call that was broken off. What is not there is not made: nobody waits for it.
+    async fn heal(self: Arc<Self>, ticket: Ticket, before: Progress) -> Result<v1::CreateRoomResponse, Failure> {
+        match before {
+            Progress::Creating(intent) => {
+                let permit = CreatePermit::begun(&intent);
+                let found = self.search(&permit, &intent).await;
+                self.after_search(intent, ticket, found).await
+            }
+            Progress::Furnishing { intent, room, cursor } => self.furnish(intent, ticket, room, cursor).await,
+            Progress::Answered(_) => Err(Failure::new(Reason::Internal, "the call was answered before")),
+        }
+    }
+
+    /// Takes up what a process left half done, and what could not be found out about, for as long as it is polled. Where
+    /// nothing is left it looks again all the same: calls are broken off while the process lives, too.
+    pub(super) async fn keep_healing(self: Arc<Self>, journal: Journal) {
+        let mut expected = true;
+        loop {
+            for (key, progress) in journal.broken_off() {
+                // At the start they are expected already, before the gateway could tell of them.
+                if !expected
+                    && let Progress::Creating(intent) = &progress
+                    && self.expect(intent).await.is_err()
+                {
+                    return;
+                }
+                info!("taking up a call that was broken off");
+                let keeper = Arc::clone(&self);
+                journal.take_up(key, |ticket, progress| keeper.heal(ticket, progress));
+            }
+            expected = false;
+            tokio::time::sleep(BETWEEN_HEALINGS).await;
+        }
+    }
+
+    /// Keeps back what the gateway tells of the channels whose making was broken off, until it is known whose they are.
+    /// To be called before the gateway is connected to.
+    pub(super) async fn expect_all(&self, broken_off: &[(CallKey, Progress)]) -> Result<(), Failure> {
+        for (_, progress) in broken_off {
+            if let Progress::Creating(intent) = progress {
+                self.expect(intent).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin(&self, intent: &Intent, ticket: &Ticket) -> Result<(), Failure> {
+        let (intent, ticket) = (intent.clone(), ticket.clone());
+        let begin = move |draft: &mut Draft<'_>| {
+            draft.directory.expect_room(intent.guild, &intent.name);
+            ticket.keep(draft, Progress::Creating(intent));
+        };
+        self.act(begin).await
+    }
+
+    async fn expect(&self, intent: &Intent) -> Result<(), Failure> {
+        let (guild, name) = (intent.guild, intent.name.clone());
+        self.act(move |draft| draft.directory.expect_room(guild, &name)).await
+    }
+
+    async fn post(&self, creation: &Creation, caller: &Caller) -> Result<RoomFacts, NotMade> {
+        let CreateOrder { spec, request_id, reason, .. } = &creation.order;
+        let reason = audited(reason, &mark_of(*request_id));
+        self.discord.create(&creation.permit, spec, self.bot(), &reason, caller).await
+    }
+
+    async fn after_post(
+        &self,
+        creation: &Creation,
+        intent: Intent,
+        ticket: Ticket,
+        made: Result<RoomFacts, NotMade>,
+        may_ask_again: bool,
+    ) -> Result<v1::CreateRoomResponse, Failure> {
+        let found = match made {
+            Ok(facts) => return self.settle(intent, ticket, facts).await,
+            Err(NotMade::Failed(failure)) => {
+                self.give_up(intent, ticket).await?;
+                return Err(failure);
+            }
+            Err(NotMade::Unknown) => self.search(&creation.permit, &intent).await,
+        };
+        match found {
+            Search::NotThere if may_ask_again => {
+                let made = self.post(creation, &creation.asked_again()).await;
+                Box::pin(self.after_post(creation, intent, ticket, made, false)).await
+            }
+            // Twice without an answer and nothing to see: a repeat finds out.
+            Search::NotThere => self.after_search(intent, ticket, Search::Unclear).await,
+            known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear) => {
+                self.after_search(intent, ticket, known).await
+            }
+        }
+    }
+
+    async fn after_search(
+        &self,
+        intent: Intent,
+        ticket: Ticket,
+        found: Search,
+    ) -> Result<v1::CreateRoomResponse, Failure> {
+        let request_id = intent.request_id.to_string();
+        match found {
+            Search::Found(facts) => self.settle(intent, ticket, facts).await,
+            Search::NotThere => {
+                self.give_up(intent, ticket).await?;
+                let message = "the room was not made: a repeat with this request_id makes it";
+                Err(Failure::new(Reason::CreateOutcomeUnknown, message).with("request_id", request_id))
+            }
+            Search::Gone(room) => {
+                self.give_up(intent, ticket).await?;
+                let message = "the room was made, and somebody has deleted it since";
+                Err(Failure::new(Reason::RoomEnded, message).with("room_id", room.to_string()))
+            }
+            Search::Unclear => {
+                let (guild, name) = (intent.guild, intent.name);
+                let release = move |draft: &mut Draft<'_>| {
+                    let changes = draft.directory.settle_room(guild, &name, None, draft.wall);
+                    draft.tell(changes);
+                };
+                self.act(release).await?;
+                let message = "no answer tells whether Discord has made the room: a repeat with this request_id makes no second one";
+                Err(Failure::new(Reason::CreateOutcomeUnknown, message).with("request_id", request_id))
+            }
+        }
+    }
+
+    /// Nothing was made.
+    async fn give_up(&self, intent: Intent, ticket: Ticket) -> Result<(), Failure> {
+        let forget = move |draft: &mut Draft<'_>| {
+            let changes = draft.directory.settle_room(intent.guild, &intent.name, None, draft.wall);
+            draft.tell(changes);
+            ticket.forget(draft);
+        };
+        self.act(forget).await
+    }
+
+    /// The channel is there: it is ours from now on.
+    async fn settle(
+        &self,
+        intent: Intent,
+        ticket: Ticket,
+        facts: RoomFacts,
+    ) -> Result<v1::CreateRoomResponse, Failure> {
+        let room = facts.room;
+        let (wanted, hold) = (intent.clone(), ticket.clone());
+        let settle = move |draft: &mut Draft<'_>| {
+            let Intent { guild, name, ownership, request_id, .. } = wanted.clone();
+            let changes = draft.directory.settle_room(guild, &name, Some((facts, ownership)), draft.wall);
+            draft.tell(changes);
+            let placed = draft.placed(guild, room);
+            // The bot can be removed from the guild between Discord's answer and here.
+            let Some(shown) = placed.room else {
+                hold.forget(draft);
+                return Err(unknown_room(room));
+            };
+            if wanted.has_furniture() {
+                let cursor = placed.cursor.clone();
+                hold.keep(draft, Progress::Furnishing { intent: wanted, room, cursor });
+                return Ok(Err(placed.cursor));
+            }
+            let request_id = request_id.to_string();
+            let answer = v1::CreateRoomResponse { room: Some(shown), cursor: placed.cursor, request_id, invite: None };
+            hold.answer(draft, &answer);
+            Ok(Ok(answer))
+        };
+        match self.act(settle).await?? {
+            Ok(answer) => Ok(answer),
+            Err(cursor) => self.furnish(intent, ticket, room, cursor).await,
+        }
+    }
+
+    /// Does what was asked for besides the channel. If that fails, the room ends again: half of what was asked for is
+    /// nothing that a caller could use or would clean up.
+    async fn furnish(
+        &self,
+        intent: Intent,
+        ticket: Ticket,
+        room: RoomId,
+        cursor: String,
+    ) -> Result<v1::CreateRoomResponse, Failure> {
+        let invite = match self.furnishings(&intent, room).await {
+            Ok(invite) => invite,
+            Err(failure) => return Err(self.unmake(intent, ticket, room, failure).await),
+        };
+        let answer = move |draft: &mut Draft<'_>| {
+            if let Some(status) = intent.status.clone() {
+                let changes = draft.directory.set_status(intent.guild, room, Some(status), draft.wall);
+                draft.tell(changes);
+            }
+            let request_id = intent.request_id.to_string();
+            let shown = draft.placed(intent.guild, room).room;
+            let answer = v1::CreateRoomResponse { room: shown, cursor, request_id, invite };
+            ticket.answer(draft, &answer);
+            answer
+        };
+        self.act(answer).await
+    }
+
+    async fn furnishings(&self, intent: &Intent, room: RoomId) -> Result<Option<v1::Invite>, Failure> {
+        let permit = CreatePermit::begun(intent);
+        let mark = mark_of(intent.request_id);
+        if let Some(status) = &intent.status {
+            self.discord.set_status(&permit, room, Some(status), &mark, &unhurried()).await?;
+        }
+        let Some(invitation) = intent.invite else { return Ok(None) };
+        let code = self.discord.invite(&permit, room, invitation, &mark, &unhurried()).await?;
+        let expires_at = (!invitation.max_age.is_zero()).then(|| ((self.clock)() + invitation.max_age).into());
+        Ok(Some(v1::Invite { url: format!("https://discord.gg/{code}"), code, expires_at }))
+    }
+
+    async fn unmake(&self, intent: Intent, ticket: Ticket, room: RoomId, failure: Failure) -> Failure {
+        let permit = EndPermit::Unfinished(intent.guild);
+        let mark = audited("it could not be made as it was asked for", &mark_of(intent.request_id));
+        let ended = self.delete(&permit, room, &mark, &unhurried(), move |draft, _| ticket.forget(draft)).await;
+        if let Err(why) = ended {
+            warn!(guild = %intent.guild, %room, reason = why.reason().as_str(), "a room that could not be made as it was asked for stays");
+        }
+        failure.with("room_id", room.to_string())
+    }
+
+    /// Looks for a channel, twice if it is not there at once.
+    async fn search(&self, permit: &CreatePermit, intent: &Intent) -> Search {
+        let mut found = Finding::Nothing;
+        for look in 0..2 {
+            if look > 0 {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            let bot = self.bot();
+            let answers: Answers = match self.discord.look(permit, bot, &unhurried()).await {
+                Ok(answers) => answers,
+                Err(failure) => {
+                    warn!(guild = %intent.guild, reason = failure.reason().as_str(), "cannot look for a room whose making was not answered");
+                    return Search::Unclear;
+                }
+            };
+            let snapshot = self.hub.snapshot();
+            let guild = snapshot.guilds.get(&intent.guild);
+            let taken = |room| guild.is_some_and(|guild| guild.is_managed(room) == Some(true));
+            found = Wanted { intent, bot }.look(&answers, taken);
+            if found != Finding::Nothing {
+                break;
+            }
+        }
+        match found {
+            Finding::Made(facts) => {
+                info!(guild = %intent.guild, room = %facts.room, "found a room whose making was not answered");
+                metrics::counter!("parlor_rooms_found_total").increment(1);
+                Search::Found(facts)
+            }
+            Finding::Nothing => Search::NotThere,
+            Finding::MadeAndGone(room) => Search::Gone(room),
+            Finding::Ambiguous(rooms) => {
+                warn!(
+                    guild = %intent.guild,
+                    ?rooms,
+                    request_id = %intent.request_id,
+                    "several channels may be the room whose making was not answered: all of them are left alone"
+                );
+                metrics::counter!("parlor_rooms_ambiguous_total").increment(1);
+                Search::Unclear
+            }
+        }
+    }
+
+    fn bot(&self) -> Option<UserId> {
+        self.hub.snapshot().self_user()
+    }
+}

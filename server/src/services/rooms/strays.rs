@@ -1,0 +1,48 @@
+//! Rooms that carry Parlor's mark in the audit log and that the store knows nothing of: reported, and left alone.
+
+use std::{sync::Arc, time::Duration};
+
+use parlor_gateway::{RoomId, rest::AuditEntry};
+use parlor_proto::v1::UpstreamState;
+use tracing::warn;
+
+use super::keeper::{Keeper, unhurried};
+use crate::services::discord::CreatePermit;
+
+/// So long after the gateway is live the looking begins: what callers wait for goes first.
+const SETTLING: Duration = Duration::from_secs(20);
+
+impl Keeper {
+    /// Once Discord has told how things stand, looks through the audit log of each guild for rooms that an earlier store
+    /// knew. They may be another deployment's, so nothing is done to them.
+    pub(super) async fn report_strays(self: Arc<Self>) {
+        let mut changes = self.hub.changes();
+        while self.hub.upstream() != UpstreamState::Live {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(SETTLING).await;
+        let Some(bot) = self.hub.snapshot().self_user() else { return };
+        let guilds: Vec<_> = self.hub.snapshot().guilds.into_keys().collect();
+        let mut strays = 0;
+        for guild in guilds {
+            let Ok(answers) = self.discord.look(&CreatePermit::Begun(guild), Some(bot), &unhurried()).await else {
+                continue;
+            };
+            let snapshot = self.hub.snapshot();
+            let Some(known) = snapshot.guilds.get(&guild) else { continue };
+            let marked = |entry: &&AuditEntry| {
+                entry.by == Some(bot) && entry.reason.as_ref().is_some_and(|reason| reason.contains("[parlor:"))
+            };
+            for entry in answers.log.iter().flatten().filter(marked) {
+                let room = RoomId::new(entry.channel.get());
+                if known.is_managed(room) == Some(false) {
+                    strays += 1;
+                    warn!(%guild, %room, "a room carries Parlor's mark and this store does not know it: it is left alone");
+                }
+            }
+        }
+        metrics::gauge!("parlor_rooms_stray").set(f64::from(strays));
+    }
+}
