@@ -125,7 +125,16 @@ fn two_thousand_starving_readers_come_to_the_truth() {
     for guild in 0..3 {
         let (id, voice_states) = (guild_id(guild), Vec::new());
         let rooms = (0..3).map(|slot| facts(id, room_id(guild, slot, 1), "room")).collect();
-        tell(&mut parlor, Update::Guild(GuildSnapshot { guild: id, name: "guild".to_owned(), rooms, voice_states }));
+        tell(
+            &mut parlor,
+            Update::Guild(GuildSnapshot {
+                guild: id,
+                name: "guild".to_owned(),
+                bitrate_limit: None,
+                rooms,
+                voice_states,
+            }),
+        );
     }
     let mut clients: Vec<Client> =
         (0..2_000).map(|number: u32| Client::new(Wish::number((number % u32::from(WISHES)) as u8), clock)).collect();
