@@ -18,6 +18,7 @@ pub mod faults;
 mod house;
 mod outline;
 mod page;
+pub mod parlord;
 mod process;
 pub mod reference;
 pub mod soak;

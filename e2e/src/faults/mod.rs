@@ -6,7 +6,6 @@
 mod crowd;
 mod gateway;
 mod herd;
-mod parlord;
 mod process;
 mod proxy;
 mod readers;

@@ -15,12 +15,12 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use super::{
     crowd::{Address, Crowd, Habits, Pace},
-    parlord::{Log, Parlord, Run},
     proxy::{Door, Proxy},
     traffic::Traffic,
 };
 use crate::{
-    Archive, Issuer,
+    Archive,
+    parlord::{self, Log, Parlord, Run},
     validator::{Face, Finding, Ground, Promise, Recording, Report, Subject, truth, validate},
 };
 
@@ -348,15 +348,7 @@ fn secret(what: &str) -> Finding {
 
 /// Settings of the server of a stage. Limits that are about many callers are raised: here all of them are one address.
 fn settings(plan: &Plan, emulator: &Emulator) -> Vec<(String, String)> {
-    let issuer = Issuer::get();
-    let fixed = [
-        ("server.listen", "127.0.0.1:0".to_owned()),
-        ("server.drain_grace", "0s".to_owned()),
-        ("ops.listen", "127.0.0.1:0".to_owned()),
-        ("auth.issuer", parlor_server::auth::dev::DEV_ISSUER.to_owned()),
-        ("auth.jwks_file", issuer.jwks_file().display().to_string()),
-        ("discord.api_url", emulator.rest_url()),
-        ("discord.token", BOT_TOKEN.to_owned()),
+    let raised = [
         ("limits.connections_per_ip", "4000".to_owned()),
         ("limits.calls_per_connection", "2000".to_owned()),
         ("limits.active_calls_per_connection", "2000".to_owned()),
@@ -365,7 +357,8 @@ fn settings(plan: &Plan, emulator: &Emulator) -> Vec<(String, String)> {
         ("limits.streams", "20000".to_owned()),
     ];
     let chosen = plan.settings.iter().map(|(key, value)| (*key, value.clone()));
-    fixed.into_iter().chain(chosen).map(|(key, value)| (key.to_owned(), value)).collect()
+    let own = raised.into_iter().chain(chosen).map(|(key, value)| (key.to_owned(), value));
+    parlord::settings(emulator, BOT_TOKEN).into_iter().chain(own).collect()
 }
 
 /// Clients of different habits.

@@ -8,12 +8,15 @@ use std::{
     time::Duration,
 };
 
+use discord_emulator::Emulator;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, Command},
     sync::watch,
     time::timeout,
 };
+
+use crate::Issuer;
 
 /// How long the program may take to serve, or to end once it was told to.
 const START: Duration = Duration::from_secs(20);
@@ -22,7 +25,7 @@ const DRAIN: Duration = Duration::from_secs(25);
 
 /// Every line that the server of a round has logged, over restarts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<String>>>);
+pub struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
     fn push(&self, line: String) {
@@ -30,38 +33,56 @@ impl Log {
     }
 
     /// Whether a text stands in any line.
-    pub(super) fn contains(&self, text: &str) -> bool {
+    pub fn contains(&self, text: &str) -> bool {
         self.count(text) > 0
     }
 
     /// In how many lines a text stands.
-    pub(super) fn count(&self, text: &str) -> usize {
+    pub fn count(&self, text: &str) -> usize {
         let lines = self.0.lock().expect("nothing panics while it holds this lock");
         lines.iter().filter(|line| line.contains(text)).count()
     }
 
     /// The last lines, for whoever has to find out what went wrong.
-    pub(super) fn tail(&self, count: usize) -> Vec<String> {
+    pub fn tail(&self, count: usize) -> Vec<String> {
         let lines = self.0.lock().expect("nothing panics while it holds this lock");
         lines[lines.len().saturating_sub(count)..].to_vec()
     }
 }
 
+/// The settings of a server against an emulated Discord that any test needs.
+pub fn settings(emulator: &Emulator, bot_token: &str) -> Vec<(String, String)> {
+    let fixed = [
+        ("server.listen", "127.0.0.1:0".to_owned()),
+        ("server.drain_grace", "0s".to_owned()),
+        ("ops.listen", "127.0.0.1:0".to_owned()),
+        ("auth.issuer", parlor_server::auth::dev::DEV_ISSUER.to_owned()),
+        ("auth.jwks_file", Issuer::get().jwks_file().display().to_string()),
+        ("discord.api_url", emulator.rest_url()),
+        ("discord.token", bot_token.to_owned()),
+    ];
+    fixed.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
 /// How to run the program.
 #[derive(Clone, Debug)]
-pub(super) struct Run {
-    pub(super) settings: Vec<(String, String)>,
-    pub(super) store: PathBuf,
+pub struct Run {
+    /// Keys and values, as flags give them.
+    pub settings: Vec<(String, String)>,
+    /// Where it keeps what outlives it.
+    pub store: PathBuf,
     /// No file may grow beyond so many KiB (RLIMIT_FSIZE).
-    pub(super) file_limit_kib: Option<u64>,
+    pub file_limit_kib: Option<u64>,
 }
 
 /// The running program. It is killed when this goes.
 #[derive(Debug)]
-pub(super) struct Parlord {
+pub struct Parlord {
     child: Child,
-    pub(super) api: SocketAddr,
-    pub(super) ops: SocketAddr,
+    /// Where callers connect.
+    pub api: SocketAddr,
+    /// Where the operator connects.
+    pub ops: SocketAddr,
 }
 
 impl Parlord {
@@ -69,7 +90,7 @@ impl Parlord {
     ///
     /// # Errors
     /// It does not; with its last words.
-    pub(super) async fn start(program: &Path, run: &Run, log: &Log) -> Result<Self, String> {
+    pub async fn start(program: &Path, run: &Run, log: &Log) -> Result<Self, String> {
         let mut command = match run.file_limit_kib {
             None => {
                 let mut command = Command::new(program);
@@ -108,7 +129,7 @@ impl Parlord {
     }
 
     /// SIGKILL.
-    pub(super) async fn kill(mut self) {
+    pub async fn kill(mut self) {
         // It may have ended by itself, which is as dead.
         let _ = self.child.kill().await;
     }
@@ -117,7 +138,7 @@ impl Parlord {
     ///
     /// # Errors
     /// It did not within the drain's limit.
-    pub(super) async fn terminate(mut self) -> Result<ExitStatus, String> {
+    pub async fn terminate(mut self) -> Result<ExitStatus, String> {
         self.signal("TERM").await;
         match timeout(DRAIN, self.child.wait()).await {
             Ok(ended) => ended.map_err(|error| error.to_string()),
@@ -130,12 +151,12 @@ impl Parlord {
     }
 
     /// Whether it has ended by itself.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
     }
 
     /// Sends a signal by its name.
-    pub(super) async fn signal(&self, name: &str) {
+    pub async fn signal(&self, name: &str) {
         let Some(pid) = self.child.id() else { return };
         // A process that is gone needs no signal.
         let _ = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).stderr(Stdio::null()).status().await;
@@ -145,7 +166,7 @@ impl Parlord {
     ///
     /// # Errors
     /// `prlimit` (util-linux) cannot do it.
-    pub(super) async fn lift_file_limit(&self) -> Result<(), String> {
+    pub async fn lift_file_limit(&self) -> Result<(), String> {
         let pid = self.child.id().ok_or("parlord has ended")?.to_string();
         let done = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:unlimited"]).status().await;
         match done {
@@ -156,14 +177,14 @@ impl Parlord {
     }
 
     /// Resident memory in KiB; `None` when it has ended.
-    pub(super) fn resident_kib(&self) -> Option<u64> {
+    pub fn resident_kib(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.trim().trim_end_matches("kB").trim().parse().ok()
     }
 
     /// A number of the page at /metrics: the sum over all labels. `None` where there is no such number.
-    pub(super) async fn metric(&self, name: &str) -> Option<f64> {
+    pub async fn metric(&self, name: &str) -> Option<f64> {
         let page = reqwest::get(format!("http://{}/metrics", self.ops)).await.ok()?.text().await.ok()?;
         let of_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
         let values: Vec<f64> =

@@ -1,0 +1,245 @@
+//! Every field of a room reaches Discord and comes back; labels find rooms; batches end item by item.
+
+use discord_emulator::{ANN, ChannelKind, GENERAL, LOBBY, OTHER_GUILD, PARLOR_DEV, Permissions, VOICE_CATEGORY};
+use parlor_client::v1::{self, batch_create_rooms_result, batch_end_rooms_result};
+use parlor_e2e::{House, Issuer, Process, Token};
+use prost_types::FieldMask;
+use serde_json::json;
+use tonic::Code;
+
+fn everything() -> v1::CreateRoomRequest {
+    v1::CreateRoomRequest {
+        guild_id: PARLOR_DEV.to_string(),
+        display_name: "Film club".to_owned(),
+        category_id: VOICE_CATEGORY.to_string(),
+        user_limit: 12,
+        bitrate_bps: 96_000,
+        region: "rotterdam".to_owned(),
+        video_quality: v1::VideoQuality::Full.into(),
+        status: "The Third Man".to_owned(),
+        private: Some(v1::PrivateRoom { user_ids: vec![ANN.to_string()], role_ids: Vec::new() }),
+        labels: [("team".to_owned(), "films".to_owned())].into(),
+        policy: Some(v1::RoomPolicy {
+            max_duration: Some(prost_types::Duration { seconds: 86_400, nanos: 0 }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_field_reaches_discord() {
+    let house = House::start().await;
+    let discord = &house.emulator;
+    let parlor = house.parlor().await;
+    let mut watcher = house.watch().await;
+    let room = parlor.create_room(everything()).await.expect("made");
+    assert_eq!((room.category_id.as_str(), room.user_limit), (VOICE_CATEGORY.to_string().as_str(), 12));
+    assert_eq!((room.bitrate_bps, room.region.as_str()), (96_000, "rotterdam"));
+    assert_eq!((room.video_quality(), room.status.as_str()), (v1::VideoQuality::Full, "The Third Man"));
+    assert_eq!((room.labels["team"].as_str(), room.created_by.as_str()), ("films", "tester"));
+    assert_eq!(room.policy, everything().policy);
+
+    let bot = discord.bot(house.bot_token()).expect("it is logged in");
+    discord.world(|world| {
+        let channel = world.channel(room.room_id.parse().expect("an id")).expect("it is there").clone();
+        let ChannelKind::Voice(voice) = &channel.kind else { panic!("a voice room") };
+        assert_eq!((voice.bitrate, voice.user_limit), (96_000, 12));
+        assert_eq!((voice.rtc_region.as_deref(), voice.video_quality_mode), (Some("rotterdam"), 2));
+        assert_eq!(voice.status.as_deref(), Some("The Third Man"));
+        let guild = world.guild(PARLOR_DEV).expect("there");
+        let may_enter =
+            |user| guild.permissions_in(user, &channel).contains(Permissions::VIEW_CHANNEL | Permissions::CONNECT);
+        assert!(may_enter(ANN) && may_enter(bot));
+        assert!(!may_enter(discord_emulator::BOB), "it is private");
+    });
+    assert_eq!(parlor.get_room(&room.room_id).await.expect("there"), room);
+    watcher.until_it_sees_the_truth(&house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mask_names_is_changed_and_nothing_else() {
+    let mut house = House::start().await;
+    let mut bot = Process::bot(&house, "node/discord_bot.mjs", "a.discord.js.bot").await;
+    let parlor = house.parlor().await;
+    // discord.js does not see into a private one.
+    let room = parlor.create_room(v1::CreateRoomRequest { private: None, ..everything() }).await.expect("made");
+    let change = v1::UpdateRoomRequest {
+        room_id: room.room_id.clone(),
+        update_mask: Some(FieldMask {
+            paths: ["display_name", "region", "status", "labels"].map(str::to_owned).into(),
+        }),
+        display_name: "Book club".to_owned(),
+        user_limit: 3,
+        labels: [("team".to_owned(), "books".to_owned())].into(),
+        request_id: "22222222-2222-4222-8222-222222222222".to_owned(),
+        ..Default::default()
+    };
+    let changed = parlor.rooms().update_room(change.clone()).await.expect("changed").into_inner();
+    let now = changed.room.clone().expect("a room");
+    let expected = v1::Room {
+        display_name: "Book club".to_owned(),
+        region: String::new(),
+        status: String::new(),
+        labels: [("team".to_owned(), "books".to_owned())].into(),
+        ..room.clone()
+    };
+    assert_eq!(now, expected);
+    let found = bot.ask(json!({"do": "permissions", "channel": room.room_id})).await;
+    assert_eq!(found["done"], "permissions", "discord.js still finds it");
+    house.emulator.world(|world| assert_eq!(world.channels_named("Book club").count(), 1));
+
+    // A repeat is no second change, also after a restart; Discord counts the changes of a name.
+    house.restart_server().await;
+    let parlor = house.parlor().await;
+    let before = house.emulator.stats().rest_total();
+    assert_eq!(parlor.rooms().update_room(change.clone()).await.expect("kept").into_inner(), changed);
+    assert_eq!(house.emulator.stats().rest_total(), before);
+    let other = v1::UpdateRoomRequest { display_name: "Other".to_owned(), ..change };
+    let refused = parlor.rooms().update_room(other).await.expect_err("reused");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(parlor.get_room(&room.room_id).await.expect("there"), now, "all of it outlives the process");
+
+    let foreign = v1::UpdateRoomRequest {
+        room_id: LOBBY.to_string(),
+        update_mask: Some(FieldMask { paths: vec!["user_limit".to_owned()] }),
+        user_limit: 7,
+        ..Default::default()
+    };
+    let refused = parlor.rooms().update_room(foreign.clone()).await.expect_err("not ours");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let forced = v1::UpdateRoomRequest { force: true, ..foreign };
+    let lobby = parlor.rooms().update_room(forced).await.expect("ops may").into_inner().room.expect("a room");
+    assert_eq!((lobby.user_limit, lobby.managed), (7, false));
+    bot.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guilds_boosts_bound_the_bitrate_before_discord_is_asked() {
+    let house = House::start().await;
+    let parlor = house.parlor().await;
+    let before = house.emulator.stats().rest_total();
+    let request = v1::CreateRoomRequest { bitrate_bps: 384_000, ..everything() };
+    let error = parlor.create_room(request).await.expect_err("no boosts");
+    assert_eq!((error.code, error.reason.as_deref()), (Code::InvalidArgument, Some("INVALID_ARGUMENT")));
+    assert_eq!(house.emulator.stats().rest_total(), before);
+}
+
+fn plain(name: &str, team: &str) -> v1::CreateRoomRequest {
+    v1::CreateRoomRequest {
+        guild_id: PARLOR_DEV.to_string(),
+        display_name: name.to_owned(),
+        labels: [("team".to_owned(), team.to_owned())].into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_ends_item_by_item_and_is_safe_to_repeat() {
+    let house = House::start().await;
+    let parlor = house.parlor().await;
+    let batch = v1::BatchCreateRoomsRequest {
+        requests: vec![
+            plain("One", "a"),
+            plain("", "a"),
+            plain("Three", "b"),
+            v1::CreateRoomRequest { guild_id: "1100000000000099999".to_owned(), ..plain("Four", "b") },
+        ],
+        request_id: "33333333-3333-4333-8333-333333333333".to_owned(),
+    };
+    let answer = parlor.rooms().batch_create_rooms(batch.clone()).await.expect("answered").into_inner();
+    let outcomes: Vec<String> = answer
+        .results
+        .iter()
+        .map(|result| match result.outcome.as_ref().expect("an outcome") {
+            batch_create_rooms_result::Outcome::Created(created) => {
+                created.room.as_ref().expect("a room").display_name.clone()
+            }
+            batch_create_rooms_result::Outcome::Failure(failure) => {
+                let fields = failure.field_violations.iter().map(|wrong| wrong.field.as_str());
+                format!("{} {} {}", failure.code, failure.reason, fields.collect::<Vec<_>>().join(","))
+            }
+        })
+        .collect();
+    assert_eq!(outcomes, ["One", "3 INVALID_ARGUMENT display_name", "Three", "5 GUILD_UNKNOWN "]);
+    let again = parlor.rooms().batch_create_rooms(batch).await.expect("answered").into_inner();
+    assert_eq!(again, answer);
+    assert_eq!(house.emulator.world(|world| world.channels_named("One").count()), 1);
+
+    let listed = async |labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let rooms = parlor.list_rooms(v1::ListRoomsRequest { labels, ..Default::default() }).await.expect("listed");
+        rooms.into_iter().map(|room| room.display_name).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&[("team", "a")]).await, ["One"]);
+    assert_eq!(listed(&[("team", "c")]).await, Vec::<String>::new());
+
+    let rooms = parlor.list_rooms(v1::ListRoomsRequest { managed_only: true, ..Default::default() }).await;
+    let end = |id: String| v1::EndRoomRequest { room_id: id, ..Default::default() };
+    let mut rooms = rooms.expect("listed");
+    rooms.sort_by(|one, other| one.display_name.cmp(&other.display_name));
+    let mut requests: Vec<_> = rooms.into_iter().map(|room| end(room.room_id)).collect();
+    requests.insert(1, end(LOBBY.to_string()));
+    let ended = parlor.rooms().batch_end_rooms(v1::BatchEndRoomsRequest { requests, ..Default::default() }).await;
+    let outcomes: Vec<String> = ended
+        .expect("answered")
+        .into_inner()
+        .results
+        .into_iter()
+        .map(|result| match result.outcome.expect("an outcome") {
+            batch_end_rooms_result::Outcome::Ended(ended) => ended.room.expect("a room").display_name,
+            batch_end_rooms_result::Outcome::Failure(failure) => failure.reason,
+        })
+        .collect();
+    assert_eq!(outcomes, ["One", "ROOM_NOT_MANAGED", "Three"]);
+    let too_many = v1::BatchEndRoomsRequest { requests: vec![end(LOBBY.to_string()); 26], ..Default::default() };
+    assert_eq!(parlor.rooms().batch_end_rooms(too_many).await.expect_err("26").code(), Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_are_listed_page_by_page_and_messages_reach_them() {
+    let house = House::start().await;
+    let scope = "rooms:read messages:write".to_owned();
+    let parlor = house.parlor_with(&Issuer::get().sign(&Token { scope: scope.clone(), ..Token::default() })).await;
+    let mut request = v1::ListChannelsRequest { guild_id: PARLOR_DEV.to_string(), page_size: 2, ..Default::default() };
+    let mut channels = Vec::new();
+    loop {
+        let page = parlor.rooms().list_channels(request.clone()).await.expect("listed").into_inner();
+        assert!(page.channels.len() <= 2);
+        channels.extend(page.channels);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let there = house.emulator.world(|world| world.guild(PARLOR_DEV).expect("there").channels.len());
+    assert_eq!(channels.len(), there);
+    let kind_of = |id: String| channels.iter().find(|channel| channel.channel_id == id).map(v1::Channel::kind);
+    assert_eq!(kind_of(GENERAL.to_string()), Some(v1::ChannelKind::Text));
+    assert_eq!(kind_of(LOBBY.to_string()), Some(v1::ChannelKind::Voice));
+    assert_eq!(kind_of(VOICE_CATEGORY.to_string()), Some(v1::ChannelKind::Category));
+
+    let message = |channel: String, guild: String, number: u32| v1::SendMessageRequest {
+        channel_id: channel,
+        guild_id: guild,
+        content: format!("Message {number} @everyone"),
+        request_id: format!("44444444-4444-4444-8444-{number:012}"),
+        ..Default::default()
+    };
+    let to_room = message(LOBBY.to_string(), String::new(), 1);
+    let sent = parlor.rooms().send_message(to_room.clone()).await.expect("sent").into_inner();
+    assert_eq!(parlor.rooms().send_message(to_room).await.expect("kept").into_inner(), sent);
+    let to_text = message(GENERAL.to_string(), PARLOR_DEV.to_string(), 2);
+    parlor.rooms().send_message(to_text).await.expect("sent");
+    let counts = house.emulator.world(|world| (world.messages(LOBBY).len(), world.messages(GENERAL).len()));
+    assert_eq!(counts, (1, 1));
+
+    // A guild that is named is no way into another one.
+    let only_other = Token { guilds: vec![OTHER_GUILD.to_string()], scope, ..Token::default() };
+    let stranger = house.parlor_with(&Issuer::get().sign(&only_other)).await;
+    let foreign = message(GENERAL.to_string(), OTHER_GUILD.to_string(), 3);
+    assert_eq!(stranger.rooms().send_message(foreign).await.expect_err("foreign").code(), Code::NotFound);
+    let foreign = message(LOBBY.to_string(), OTHER_GUILD.to_string(), 4);
+    assert_eq!(stranger.rooms().send_message(foreign).await.expect_err("foreign").code(), Code::PermissionDenied);
+    assert_eq!(house.emulator.world(|world| world.messages(GENERAL).len()), 1);
+}
