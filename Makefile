@@ -95,10 +95,16 @@ reference: ## Write docs/reference from the contract's comments and the command 
 	WRITE_REFERENCE=1 cargo test --workspace --test behaviours -- the_reference
 
 .PHONY: soak
-soak: ## Play every fault against the real server (SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
+soak: ## Prove a million random histories, then play every fault against the real server (HISTORIES=1000000 SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
 	@scripts/deps build $(QUIET)
 	cargo build --workspace --bins
+	cargo build --release --locked --bin parlor-proof
+	$(TARGET)/release/parlor-proof --histories $(or $(HISTORIES),1000000)
 	@ONLY="$(ONLY)" SEED="$(SEED)" SOAK_SEEDS="$(SOAK_SEEDS)" SOAK_SECONDS="$(SOAK_SECONDS)" JOBS="$(JOBS)" $(TARGET)/debug/soak
+
+.PHONY: mutations
+mutations: ## Break the core of the event stream line by line, in a copy, and expect the proof to notice each
+	scripts/mutations
 
 .PHONY: fuzz
 fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; ONLY="cursor token")

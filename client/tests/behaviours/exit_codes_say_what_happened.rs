@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use discord_emulator::{Fault, LOBBY, OTHER_GUILD, PARLOR_DEV, RestAnswer};
+use discord_emulator::{ErrorBody, Fault, LOBBY, OTHER_GUILD, PARLOR_DEV, RestAnswer, RestFault, RestTrouble, Work};
 use parlor_e2e::{House, Issuer, Token};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Command};
@@ -89,27 +89,31 @@ async fn one_or_three_for_what_discord_or_parlor_refuses() {
     let house = House::start().await;
     let (guild, lobby) = (PARLOR_DEV.to_string(), LOBBY.to_string());
     fails(parlor(&house, &["rooms", "end", &lobby]), 1, &["ROOM_NOT_MANAGED", "--force"]).await;
-    let create = || parlor(&house, &["rooms", "create", "X", "--guild", &guild]);
+    let other = OTHER_GUILD.to_string();
+    let create = |guild: &str| parlor(&house, &["rooms", "create", "X", "--guild", guild]);
     let answer = |status: u16, body: &str| {
         let mut answer = RestAnswer { status, body: body.to_owned(), ..Default::default() };
         answer.headers.insert("content-type".to_owned(), "application/json".to_owned());
         house.emulator.inject(Fault::NextRest { times: 1, route: None, answer, carried_out: false });
     };
-    answer(403, r#"{"message":"Missing Permissions","code":50013}"#);
-    fails(create(), 1, &["BOT_PERMISSION_MISSING", "parlor doctor"]).await;
     answer(400, r#"{"message":"Maximum number of guild channels reached (500)","code":30013}"#);
-    fails(create(), 1, &["DISCORD_QUOTA"]).await;
+    fails(create(&guild), 1, &["DISCORD_QUOTA"]).await;
+    answer(403, r#"{"message":"Missing Permissions","code":50013}"#);
+    fails(create(&guild), 1, &["BOT_PERMISSION_MISSING", "parlor doctor"]).await;
+    // What Discord has refused in one guild is not asked for there again for a while.
     answer(429, r#"{"message":"You are being rate limited.","retry_after":600.0,"global":true}"#);
-    fails(create(), 3, &["DISCORD_RATE_LIMITED", "try again in 6"]).await;
+    fails(create(&other), 3, &["DISCORD_RATE_LIMITED", "try again in 6"]).await;
 }
 
 /// Nobody knows whether there is a room: the way out is printed, and works.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_outcome_names_the_id_to_repeat_with() {
     let house = House::start().await;
-    let mut answer = RestAnswer { status: 502, body: "bad gateway".to_owned(), ..Default::default() };
-    answer.headers.insert("content-type".to_owned(), "text/plain".to_owned());
-    house.emulator.inject(Fault::NextRest { times: 1, route: None, answer, carried_out: false });
+    // Discord fails after having heard us, and does not say afterwards whether there is a room.
+    for route in ["POST /guilds/{guild.id}/channels", "GET /guilds/{guild.id}/audit-logs"] {
+        let trouble = RestTrouble::ServerError { status: 502, body: ErrorBody::Html, work: Work::Skipped };
+        house.emulator.inject(Fault::Rest(RestFault::new(trouble).on(route)));
+    }
     let create = parlor(&house, &["rooms", "create", "X", "--guild", &PARLOR_DEV.to_string()]);
     let said = fails(create, 1, &["CREATE_OUTCOME_UNKNOWN", "--request-id "]).await;
     let id = said.split("--request-id ").nth(1).unwrap().split(':').next().unwrap();
