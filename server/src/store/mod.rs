@@ -3,7 +3,7 @@
 //! Everything that one round of the hub changes is committed in one step, and only then can anybody see it. So whatever
 //! ends the process, what is stored is one moment of its life, and the next process goes on from there.
 //!
-//! [`Disk`] is the default, one redb file in `store.dir`; [`Volatile`] keeps nothing. [`record`] says what the bytes mean.
+//! [`Disk`] is the default, one redb file in `store.dir`; [`Volatile`] keeps nothing. `record.rs` says what the bytes mean.
 
 mod disk;
 mod mark;
