@@ -18,6 +18,7 @@ fn main() -> std::io::Result<()> {
         ("cursor", cursors()),
         ("page_token", page_tokens()),
         ("create_room_request", creations()),
+        ("update_room_request", changes()),
         ("subscribe_request", subscriptions()),
         ("grpc_web_body", calls()),
     ] {
@@ -134,6 +135,47 @@ fn creation() -> v1::CreateRoomRequest {
         }),
         invite: Some(v1::InviteOptions { max_age: None, max_uses: 5, temporary: true }),
     }
+}
+
+fn changes() -> Seeds {
+    let change = |paths: &[&str]| v1::UpdateRoomRequest {
+        room_id: ROOM.to_owned(),
+        update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
+        display_name: "Film club".to_owned(),
+        category_id: String::new(),
+        user_limit: 99,
+        bitrate_bps: 0,
+        region: "rotterdam".to_owned(),
+        video_quality: v1::VideoQuality::Auto.into(),
+        status: "chess".to_owned(),
+        labels: creation().labels,
+        policy: creation().policy,
+        force: false,
+        request_id: String::new(),
+        audit_log_reason: "why".to_owned(),
+    };
+    let all = change(&[
+        "display_name",
+        "category_id",
+        "user_limit",
+        "bitrate_bps",
+        "region",
+        "video_quality",
+        "status",
+        "labels",
+        "policy",
+    ]);
+    let wrong = v1::UpdateRoomRequest { user_limit: -1, status: "x".repeat(501), ..all.clone() };
+    let unmasked = v1::UpdateRoomRequest { update_mask: None, ..all.clone() };
+    [
+        ("all", all),
+        ("wrong", wrong),
+        ("unmasked", unmasked),
+        ("one", change(&["labels"])),
+        ("other", change(&["*", "room_id"])),
+    ]
+    .map(|(name, request)| (name, request.encode_to_vec()))
+    .into()
 }
 
 fn creations() -> Seeds {

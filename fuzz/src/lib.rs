@@ -29,7 +29,7 @@ pub use self::{
     discord::{discord_answers, discord_error_body, gateway_payload},
     emulator::{emulator_control, emulator_gateway_payload, emulator_rest_request},
     grpc_web::grpc_web_body,
-    requests::{create_room_request, page_token, subscribe_request},
+    requests::{create_room_request, page_token, subscribe_request, update_room_request},
 };
 
 /// A parser's function, and its name.
@@ -66,4 +66,5 @@ targets![
     subscribe_request,
     token,
     token_claims,
+    update_room_request,
 ];

@@ -111,6 +111,66 @@ fn wrong_fields(request: &v1::CreateRoomRequest) -> (BTreeSet<&'static str>, BTr
     (wrong, unclear.then_some("request_id").into_iter().chain(named.then_some("permission_overwrites")).collect())
 }
 
+/// Any bytes as an `UpdateRoomRequest`: of the fields that its mask names exactly those are refused that the contract
+/// forbids, and what is sound gets as far as the room, which is not there.
+pub fn update_room_request(data: &[u8]) {
+    let Ok(request) = v1::UpdateRoomRequest::decode(data) else { return };
+    let rooms = ROOMS_OF_NOBODY.with(Arc::clone);
+    let answer = RUNTIME.with(|runtime| runtime.block_on(rooms.update_room(from_caller(request.clone()))));
+    let (reason, fields) = scene::refused(&answer.expect_err("there is no room to change"));
+    let same = v1::CreateRoomRequest {
+        guild_id: request.room_id.clone(),
+        display_name: request.display_name.clone(),
+        category_id: request.category_id.clone(),
+        user_limit: request.user_limit,
+        bitrate_bps: request.bitrate_bps,
+        region: request.region.clone(),
+        video_quality: request.video_quality,
+        status: request.status.clone(),
+        labels: request.labels.clone(),
+        policy: request.policy,
+        request_id: request.request_id.clone(),
+        audit_log_reason: request.audit_log_reason.clone(),
+        ..Default::default()
+    };
+    let (as_new, unclear) = wrong_fields(&same);
+    let paths = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    let always = ["request_id", "audit_log_reason"];
+    let mut wrong: BTreeSet<&str> = as_new
+        .iter()
+        .copied()
+        .filter(|field| always.contains(field) || paths.iter().any(|path| path == field))
+        .collect();
+    if as_new.contains("guild_id") {
+        wrong.insert("room_id");
+    }
+    let settable = |path: &String| MASKABLE.contains(&path.as_str());
+    if paths.is_empty() || !paths.iter().all(settable) {
+        wrong.insert("update_mask");
+    }
+    let fields: BTreeSet<&str> = fields
+        .iter()
+        .map(|field| field.split(['.', '[']).next().unwrap_or(field))
+        .filter(|field| !unclear.contains(field))
+        .collect();
+    // Of very many violations not all fit into the answer.
+    assert!(paths.len() > 16 || fields == wrong, "{fields:?} and not {wrong:?} for {request:?}");
+    assert!(reason == "INVALID_ARGUMENT" || (reason == "ROOM_UNKNOWN" && wrong.is_empty()), "{reason}: {request:?}");
+}
+
+/// What UpdateRoom's mask may name.
+const MASKABLE: [&str; 9] = [
+    "display_name",
+    "category_id",
+    "user_limit",
+    "bitrate_bps",
+    "region",
+    "video_quality",
+    "status",
+    "labels",
+    "policy",
+];
+
 fn wrong_label(key: &str, value: &str) -> bool {
     let key_is_good = (1..=63).contains(&key.len())
         && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ['.', '_', '/', '-'].contains(&c));

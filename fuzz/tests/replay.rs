@@ -73,6 +73,7 @@ replayed![
     subscribe_request,
     token,
     token_claims,
+    update_room_request,
 ];
 
 /// A target is a function, a test here, a folder of inputs and a program for libFuzzer: all or none.

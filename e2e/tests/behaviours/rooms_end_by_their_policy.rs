@@ -73,7 +73,7 @@ async fn a_room_whose_time_is_over_ends_with_whoever_is_in_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timer_that_runs_out_while_the_server_is_down_fires_at_the_start() {
     let mut house = House::start().await;
-    let policy = v1::RoomPolicy { departure_timeout: seconds(3_600), ..Default::default() };
+    let policy = v1::RoomPolicy { departure_timeout: seconds(1_500), ..Default::default() };
     let (left, joined) = (room(&house, "Left", policy).await, room(&house, "Joined meanwhile", policy).await);
     let mut watcher = house.watch().await;
     for room in [&left, &joined] {
@@ -84,7 +84,7 @@ async fn a_timer_that_runs_out_while_the_server_is_down_fires_at_the_start() {
     }
     house.stop_server().await;
     house.emulator.user("bob").joins(joined.room_id.parse().expect("an id"));
-    house.advance_the_clock(Duration::from_secs(3_700));
+    house.advance_the_clock(Duration::from_secs(1_700));
     house.restart_server().await;
     let parlor = house.parlor().await;
     let over = async {

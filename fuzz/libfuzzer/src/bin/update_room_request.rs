@@ -1,0 +1,2 @@
+#![no_main]
+parlor_libfuzzer::program!(update_room_request);
