@@ -4,7 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] = ["parlor/v1/participants.proto", "parlor/v1/rooms.proto", "parlor/v1/voice_events.proto"];
+const FILES: [&str; 4] = [
+    "parlor/v1/participants.proto",
+    "parlor/v1/rooms.proto",
+    "parlor/v1/voice_events.proto",
+    "parlor/v1/webhooks.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=parlor");

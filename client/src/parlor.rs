@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use parlor_proto::v1::{
-    self, room_service_client::RoomServiceClient, voice_event_service_client::VoiceEventServiceClient,
+    self, participant_service_client::ParticipantServiceClient, room_service_client::RoomServiceClient,
+    voice_event_service_client::VoiceEventServiceClient, webhook_service_client::WebhookServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -151,8 +152,21 @@ impl Parlor {
 
     /// RoomService as generated from the contract, for what has no method here.
     pub fn rooms(&self) -> RoomServiceClient<InterceptedService<Channel, Bearer>> {
-        let bearer = Bearer { deadline: self.deadline, ..self.bearer.clone() };
-        RoomServiceClient::with_interceptor(self.channel.clone(), bearer)
+        RoomServiceClient::with_interceptor(self.channel.clone(), self.bearer_of_calls())
+    }
+
+    /// ParticipantService as generated from the contract.
+    pub fn participants(&self) -> ParticipantServiceClient<InterceptedService<Channel, Bearer>> {
+        ParticipantServiceClient::with_interceptor(self.channel.clone(), self.bearer_of_calls())
+    }
+
+    /// WebhookService as generated from the contract.
+    pub fn webhooks(&self) -> WebhookServiceClient<InterceptedService<Channel, Bearer>> {
+        WebhookServiceClient::with_interceptor(self.channel.clone(), self.bearer_of_calls())
+    }
+
+    fn bearer_of_calls(&self) -> Bearer {
+        Bearer { deadline: self.deadline, ..self.bearer.clone() }
     }
 
     /// The channel, for services of the same address that have no method here, such as gRPC health.
@@ -210,6 +224,93 @@ impl Parlor {
             }
             request.page_token = page.next_page_token;
         }
+    }
+
+    /// Everybody who is in a room that the token covers, page after page.
+    pub async fn list_participants(
+        &self,
+        mut request: v1::ListParticipantsRequest,
+    ) -> Result<Vec<v1::Participant>, CallError> {
+        let mut participants = Vec::new();
+        loop {
+            let page = self.participants().list_participants(request.clone()).await?.into_inner();
+            participants.extend(page.participants);
+            if page.next_page_token.is_empty() {
+                return Ok(participants);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// Moves somebody into another room of the same guild. `confirmed` says whether Discord has told of it already.
+    pub async fn move_participant(
+        &self,
+        request: v1::MoveParticipantRequest,
+    ) -> Result<v1::MoveParticipantResponse, CallError> {
+        Ok(self.participants().move_participant(request).await?.into_inner())
+    }
+
+    /// Takes somebody out of the room that they are in.
+    pub async fn disconnect_participant(
+        &self,
+        request: v1::DisconnectParticipantRequest,
+    ) -> Result<v1::DisconnectParticipantResponse, CallError> {
+        Ok(self.participants().disconnect_participant(request).await?.into_inner())
+    }
+
+    /// Mutes somebody for everybody, or ends that.
+    pub async fn set_participant_mute(
+        &self,
+        request: v1::SetParticipantMuteRequest,
+    ) -> Result<v1::SetParticipantMuteResponse, CallError> {
+        Ok(self.participants().set_participant_mute(request).await?.into_inner())
+    }
+
+    /// Lets somebody hear nobody, or ends that.
+    pub async fn set_participant_deafen(
+        &self,
+        request: v1::SetParticipantDeafenRequest,
+    ) -> Result<v1::SetParticipantDeafenResponse, CallError> {
+        Ok(self.participants().set_participant_deafen(request).await?.into_inner())
+    }
+
+    /// Makes a webhook in a channel.
+    ///
+    /// Give it a `request_id` of your own, a UUID, where a repeat after a lost answer must not make a second one.
+    pub async fn create_webhook(&self, request: v1::CreateWebhookRequest) -> Result<v1::Webhook, CallError> {
+        let answer = self.webhooks().create_webhook(request).await?.into_inner();
+        answer.webhook.ok_or_else(|| incomplete("a webhook"))
+    }
+
+    /// Every webhook of a guild or of one of its channels, page after page.
+    pub async fn list_webhooks(&self, mut request: v1::ListWebhooksRequest) -> Result<Vec<v1::Webhook>, CallError> {
+        let mut webhooks = Vec::new();
+        loop {
+            let page = self.webhooks().list_webhooks(request.clone()).await?.into_inner();
+            webhooks.extend(page.webhooks);
+            if page.next_page_token.is_empty() {
+                return Ok(webhooks);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// Deletes a webhook. `already_gone` says whether it was gone before.
+    pub async fn delete_webhook(
+        &self,
+        request: v1::DeleteWebhookRequest,
+    ) -> Result<v1::DeleteWebhookResponse, CallError> {
+        Ok(self.webhooks().delete_webhook(request).await?.into_inner())
+    }
+
+    /// Writes a message through a webhook.
+    ///
+    /// Give it a `request_id` of your own, a UUID, where a repeat after a lost answer must not write a second one.
+    pub async fn execute_webhook(
+        &self,
+        request: v1::ExecuteWebhookRequest,
+    ) -> Result<v1::ExecuteWebhookResponse, CallError> {
+        Ok(self.webhooks().execute_webhook(request).await?.into_inner())
     }
 
     /// Hears of who is in which room, for as long as it takes: the stream mends itself.

@@ -32,6 +32,18 @@ const BOT_TOKEN: &str = "canary-bot-token.never.shown";
 /// How long news may be under way between the emulated Discord and the server of a test.
 const SLACK: Duration = Duration::from_secs(2);
 
+/// The rates of calls that a house allows without end, unless a test is about them.
+const PATIENT: [&str; 8] = [
+    "rates.reads_per_second",
+    "rates.reads_burst",
+    "rates.changes_per_second",
+    "rates.changes_burst",
+    "rates.guild_changes_per_second",
+    "rates.guild_changes_burst",
+    "rates.streams_per_second",
+    "rates.streams_burst",
+];
+
 /// What a house is built from.
 #[derive(Clone, Default)]
 pub struct Setup {
@@ -127,6 +139,8 @@ impl House {
             ("discord.token", BOT_TOKEN.to_owned()),
             ("store.dir", text(self.store.path())),
         ];
+        // Tests call as fast as they can, all of them as the same subject.
+        flags.extend(PATIENT.map(|key| (key, "1000000".to_owned())));
         flags.extend(self.setup.settings.clone());
         let sources = Sources { file: SettingsFile::Absent, environment: Vec::new(), flags };
         load(&sources, Mode::Serve).expect("a good configuration").config

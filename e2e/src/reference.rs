@@ -2,12 +2,47 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
 
+use parlor_server::status::Reason;
 use prost::Message as _;
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
     ServiceDescriptorProto,
     field_descriptor_proto::{Label, Type},
 };
+
+/// The reference page of the errors, in Markdown: every reason that the server can give.
+pub fn errors() -> String {
+    let mut page = String::from(
+        "# Errors\n\nWritten by `make reference` from the reasons in `server/src/status.rs`; `make test` compares them.\n\n\
+         A refusal is a gRPC status with `google.rpc.ErrorInfo`: `domain` is `parlor`, `reason` is one of these, and\n\
+         `metadata` says what it is about. Where waiting helps there is a `RetryInfo`, wrong fields stand in `BadRequest`,\n\
+         permissions that the bot lacks in `PreconditionFailure`, and limits in `QuotaFailure`. Only `UNAVAILABLE` is safe to\n\
+         repeat without a look at the reason. The API reference says which call gives which reason.\n",
+    );
+    let mut reasons = Reason::ALL.to_vec();
+    reasons.sort_by_key(|reason| (reason.code() as i32, reason.as_str()));
+    for code in reasons.chunk_by(|one, next| one.code() == next.code()) {
+        let name = code_name(code[0]);
+        let _ = write!(page, "\n## {name}\n\n| reason | what it means | what to do |\n|---|---|---|\n");
+        for reason in code {
+            let _ = writeln!(page, "| `{}` | {} | {} |", reason.as_str(), reason.meaning(), reason.remedy());
+        }
+    }
+    page
+}
+
+/// The canonical name of a reason's code, such as `NOT_FOUND`.
+fn code_name(reason: Reason) -> String {
+    let camel = format!("{:?}", reason.code());
+    let mut name = String::new();
+    for letter in camel.chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
 
 /// The reference page of the API, in Markdown.
 pub fn api() -> String {

@@ -51,7 +51,7 @@ impl Default for Token {
             iat: now,
             exp: now + 3_600,
             guilds: vec!["*".to_owned()],
-            scope: "rooms:read rooms:write events:read ops".to_owned(),
+            scope: "rooms:read rooms:write events:read participants:write webhooks:write ops".to_owned(),
         }
     }
 }

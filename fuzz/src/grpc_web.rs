@@ -33,7 +33,14 @@ fn edge() -> EdgeService {
     // The rooms' hub is empty, so that no call gets as far as asking Discord.
     let rooms = RoomServiceServer::new(scene::rooms(scene::empty_hub())).max_decoding_message_size(64 * 1024);
     let routes = Routes::new(rooms).add_service(scene::events(scene::full_hub()));
-    edge::service(routes, Arc::new(authenticator), origins, &LimitsConfig::default(), GrpcMetricsLayer::new())
+    edge::service(
+        routes,
+        Arc::new(authenticator),
+        origins,
+        &LimitsConfig::default(),
+        &scene::rates(),
+        GrpcMetricsLayer::new(),
+    )
 }
 
 /// Requests to the edge. One without `authorization` gets a sound token, and `authorization: none` gets none. Every

@@ -1,7 +1,7 @@
 //! The server that requests are put to: two guilds, five rooms, three people, one caller who may do everything.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,8 +13,10 @@ use parlor_gateway::{
 };
 use parlor_server::{
     auth::{GuildGrant, Principal, Scope, Subject},
+    config::RatesConfig,
     hub::{self, CursorKey, Epoch, Hub, Retention},
-    services::{DiscordRooms, EventService, Rooms, StreamLimits, StreamRules},
+    rates::Rates,
+    services::{DiscordRooms, EventService, Journal, RoomQuota, Rooms, StreamLimits, StreamRules},
     store::{Recovered, Volatile},
 };
 use secrecy::SecretString;
@@ -79,7 +81,26 @@ pub(crate) fn empty_hub() -> Arc<Hub> {
 pub(crate) fn rooms(hub: Arc<Hub>) -> Rooms {
     let token = SecretString::from("no-bot");
     let rest = Rest::new("http://discord.invalid/api/v10", &token).expect("a client that is never used");
-    Rooms::new(hub, DiscordRooms::new(Arc::new(rest)), std::collections::BTreeMap::new(), Arc::new(keys::now))
+    let journal = Journal::new(Arc::clone(&hub), BTreeMap::new(), Arc::new(keys::now));
+    Rooms::new(hub, DiscordRooms::new(Arc::new(rest)), journal, rates(), RoomQuota::new(100), Arc::new(keys::now))
+}
+
+/// Rates that no input is too often for.
+pub(crate) fn rates() -> Arc<Rates> {
+    let many = 1_000_000;
+    Arc::new(Rates::new(&RatesConfig {
+        reads_per_second: many,
+        reads_burst: many,
+        changes_per_second: many,
+        changes_burst: many,
+        guild_changes_per_second: many,
+        guild_changes_burst: many,
+        streams_per_second: many,
+        streams_burst: many,
+        refused_tokens_per_minute: many,
+        refused_tokens_burst: many,
+        keys: many,
+    }))
 }
 
 /// The service of events.

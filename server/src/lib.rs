@@ -8,6 +8,7 @@ pub mod dev;
 pub mod edge;
 pub mod hub;
 pub mod page;
+pub mod rates;
 pub mod rooms;
 pub mod services;
 pub mod status;

@@ -14,9 +14,10 @@ use parlor_server::{
         Authenticator, GuildGrant, Keys, Scope, Verifier,
         dev::{DevIssuer, TokenRequest},
     },
-    config::{AllowedOrigins, LimitsConfig},
+    config::{AllowedOrigins, LimitsConfig, RatesConfig},
     edge::{self, Acceptor},
     hub::{CursorKey, Hub, Retention, Settings},
+    rates::Rates,
     services::{EventService, StreamLimits, StreamRules},
     store::Disk,
     telemetry::{GrpcMetricsLayer, Metrics},
@@ -61,6 +62,7 @@ pub(super) async fn serve() -> Result<()> {
     hub.act(SystemTime::now(), |_| ()).await?;
     // The limits of a deployment, except those on how much one caller may have: here one caller is everybody.
     let limits = LimitsConfig { connections_per_ip: 10_000, streams_per_subject: 10_000, ..LimitsConfig::default() };
+    let rates = RatesConfig { streams_per_second: 1_000_000, streams_burst: 1_000_000, ..RatesConfig::default() };
     let rules = StreamRules {
         limits: StreamLimits::new(10_000, 10_000),
         heartbeat: Duration::from_secs(15),
@@ -70,7 +72,8 @@ pub(super) async fn serve() -> Result<()> {
     };
     let routes = Routes::new(EventService::new(Arc::clone(&hub), rules, clock));
     let origins = AllowedOrigins::Only(BTreeSet::new());
-    let service = edge::service(routes, authenticator, origins, &limits, GrpcMetricsLayer::new());
+    let service =
+        edge::service(routes, authenticator, origins, &limits, &Arc::new(Rates::new(&rates)), GrpcMetricsLayer::new());
     Announcement { events: events.local_addr()?.port(), control: control.local_addr()?.port(), token }.print()?;
     let incoming = Acceptor::new(events, limits.clone(), None).incoming();
     tokio::spawn(edge::server_builder(&limits).serve_with_incoming_shutdown(service, incoming, pending()));

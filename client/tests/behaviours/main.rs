@@ -9,6 +9,7 @@ mod a_watch_goes_on_where_it_ended;
 mod door;
 mod exit_codes_say_what_happened;
 mod help_says_what_the_program_takes;
+mod participants_are_changed_from_the_command_line;
 mod program;
 mod rooms_are_made_and_ended_from_the_command_line;
 mod the_doctor_finds_what_is_wrong;

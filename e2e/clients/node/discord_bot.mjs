@@ -144,6 +144,17 @@ const commands = {
   },
 };
 
+client.on(Events.MessageCreate, (message) =>
+  print({
+    event: "messageCreate",
+    guild: message.guildId,
+    channel: message.channelId,
+    message: message.id,
+    author: message.author.username,
+    webhook: message.webhookId ?? "",
+    text: message.content,
+  }),
+);
 client.on(Events.ChannelCreate, (channel) => printChannel("channelCreate", channel));
 client.on(Events.ChannelDelete, (channel) => printChannel("channelDelete", channel));
 client.on(Events.VoiceStateUpdate, (before, after) =>
@@ -153,6 +164,8 @@ client.on(Events.VoiceStateUpdate, (before, after) =>
     user: after.id,
     from: before.channelId ?? "",
     to: after.channelId ?? "",
+    mute: after.serverMute ?? false,
+    deaf: after.serverDeaf ?? false,
   }),
 );
 

@@ -157,6 +157,19 @@ class Bot(discord.Client):
         guild = self.served(guild)
         return sorted([*guild.voice_channels, *guild.stage_channels], key=lambda channel: channel.id)
 
+    async def on_message(self, message):
+        print_line(
+            {
+                "event": "messageCreate",
+                "guild": str(message.guild.id),
+                "channel": str(message.channel.id),
+                "message": str(message.id),
+                "author": message.author.name,
+                "webhook": str(message.webhook_id or ""),
+                "text": message.content,
+            }
+        )
+
     async def on_guild_channel_create(self, channel):
         print_line({"event": "channelCreate", "guild": str(channel.guild.id)} | shown(channel))
 
@@ -171,6 +184,8 @@ class Bot(discord.Client):
                 "user": str(member.id),
                 "from": str(before.channel.id) if before.channel else "",
                 "to": str(after.channel.id) if after.channel else "",
+                "mute": after.mute,
+                "deaf": after.deaf,
             }
         )
 

@@ -136,6 +136,7 @@ async fn the_rust_program_runs() {
 fn the_reference_is_what_contract_and_programs_say() {
     let pages = [
         ("api.md", parlor_e2e::reference::api()),
+        ("errors.md", parlor_e2e::reference::errors()),
         ("parlor.md", parlor_e2e::reference::command_line(&programs().join("parlor"))),
         ("parlord.md", parlor_e2e::reference::command_line(&programs().join("parlord"))),
     ];

@@ -161,6 +161,12 @@ impl Guild {
         )
     }
 
+    /// Somebody, if they are in a known room.
+    pub fn participant(&self, user: UserId) -> Option<(RoomId, v1::Participant)> {
+        let participant = self.participants.get(&user).filter(|one| self.rooms.contains_key(&one.room))?;
+        Some((participant.room, participant.to_proto(self.id, user, participant.room)))
+    }
+
     fn count_in(&self, room: RoomId) -> usize {
         self.participants.values().filter(|participant| participant.room == room).count()
     }

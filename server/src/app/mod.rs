@@ -14,7 +14,13 @@ use std::{
 };
 
 use parlor_gateway::rest::{Rest, RestSetupError};
-use parlor_proto::{FILE_DESCRIPTOR_SET, v1::room_service_server::RoomServiceServer};
+use parlor_proto::{
+    FILE_DESCRIPTOR_SET,
+    v1::{
+        participant_service_server::ParticipantServiceServer, room_service_server::RoomServiceServer,
+        webhook_service_server::WebhookServiceServer,
+    },
+};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -26,11 +32,18 @@ use crate::{
     config::{Config, ServeRequirements, StoreKind},
     edge::{self, Acceptor, TlsError},
     hub::{self, CursorKey, Hub, Retention},
+    rates::Rates,
     rooms::{CallKey, CallRecord},
-    services::{DiscordRooms, EventService, Rooms, StreamLimits, StreamRules},
+    services::{
+        DiscordMembers, DiscordRooms, DiscordWebhooks, EventService, Journal, Participants, RoomQuota, Rooms,
+        StreamLimits, StreamRules, Webhooks,
+    },
     store::{self, Disk, OpenError, Recovered, SecretError, Volatile},
     telemetry::{GrpcMetricsLayer, Health, Metrics, OpsPages, Readiness, ops_router},
 };
+
+/// How often callers are forgotten who have not called for a while.
+const FORGETTING: Duration = Duration::from_secs(60);
 
 /// How long clients of a draining server take to come back, at most.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(3);
@@ -140,19 +153,45 @@ impl Server {
             reconnect_spread: RECONNECT_SPREAD,
             draining: streams_end.clone(),
         };
-        let rooms = Rooms::new(Arc::clone(&hub), DiscordRooms::new(Arc::clone(&rest)), calls, Arc::clone(&clock));
+        let rates = Arc::new(Rates::new(&config.rates));
+        let quota = RoomQuota::new(usize_of(config.limits.rooms_per_subject));
+        let journal = Journal::new(Arc::clone(&hub), calls, Arc::clone(&clock));
+        let discord = DiscordRooms::new(Arc::clone(&rest));
+        let rooms =
+            Rooms::new(Arc::clone(&hub), discord, journal.clone(), Arc::clone(&rates), quota, Arc::clone(&clock));
         // Before the gateway can tell of a room that a call of the last process has made.
         rooms.keep(&last).await;
         let rooms = RoomServiceServer::new(rooms).max_decoding_message_size(usize_of(config.limits.message_bytes));
+        let participants = Participants::new(
+            Arc::clone(&hub),
+            DiscordMembers::new(Arc::clone(&rest)),
+            journal.clone(),
+            Arc::clone(&rates),
+        );
+        let participants = ParticipantServiceServer::new(participants)
+            .max_decoding_message_size(usize_of(config.limits.message_bytes));
+        let webhooks = Webhooks::new(
+            Arc::clone(&hub),
+            DiscordWebhooks::new(Arc::clone(&rest)),
+            journal,
+            Arc::clone(&rates),
+            clock.clone(),
+        );
+        let webhooks =
+            WebhookServiceServer::new(webhooks).max_decoding_message_size(usize_of(config.limits.message_bytes));
         let events = EventService::new(Arc::clone(&hub), rules, Arc::clone(&clock));
 
-        let mut routes = Routes::new(rooms).add_service(events).add_service(health_service.clone());
+        let mut routes = Routes::new(rooms)
+            .add_service(participants)
+            .add_service(webhooks)
+            .add_service(events)
+            .add_service(health_service.clone());
         if config.server.reflection {
             routes = with_reflection(routes);
         }
         let origins = config.server.allowed_origins.clone();
         let service =
-            edge::service(routes, Arc::clone(&authenticator), origins, &config.limits, GrpcMetricsLayer::new());
+            edge::service(routes, Arc::clone(&authenticator), origins, &config.limits, &rates, GrpcMetricsLayer::new());
 
         let (readiness, ready) = watch::channel(Readiness::Starting("the issuer's keys"));
         let ops_grpc = with_reflection(Routes::new(health_service));
@@ -170,6 +209,7 @@ impl Server {
             axum::serve(listeners.ops, ops_router(ops_pages)).with_graceful_shutdown(last.clone().cancelled_owned());
         let ops = tokio::spawn(async move { ops.await });
         tokio::spawn(metrics.keep(last.clone()));
+        tokio::spawn(last.clone().run_until_cancelled_owned(forget(rates)));
 
         let gateway_ends = CancellationToken::new();
         let gateway = tokio::spawn(gateway::run(
@@ -255,6 +295,14 @@ fn open_hub(config: &Config, clock: &Clock) -> Result<(Hub, BTreeMap<CallKey, Ca
             (Hub::start(recovered, disk, settings, wall, now), calls)
         }
     })
+}
+
+/// Forgets callers whose buckets are full, for as long as the server runs.
+async fn forget(rates: Arc<Rates>) {
+    loop {
+        tokio::time::sleep(FORGETTING).await;
+        rates.forget();
+    }
 }
 
 fn watch_keys(source: KeySource, cancel: &CancellationToken) -> Result<Keys, FetchError> {

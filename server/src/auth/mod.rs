@@ -36,7 +36,8 @@ pub use error::{AuthError, Denied, TokenError};
 pub use jwks::{JwksError, KeySet, SigningAlgorithm, VerificationKey};
 pub use layer::{AuthLayer, AuthService, principal_of};
 pub use permit::{
-    Action, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage, UpdateRoom, WatchEvents,
+    Action, ChangeParticipants, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage,
+    UpdateRoom, UseWebhooks, WatchEvents,
 };
 pub use principal::{GuildGrant, Principal, Subject};
 pub use refresh::{RefreshRules, Schedule, UnknownKid};

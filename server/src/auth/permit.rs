@@ -47,6 +47,10 @@ actions! {
     SendMessage: MessagesWrite;
     /// Hear of what happens.
     WatchEvents: EventsRead;
+    /// Move, disconnect, mute and deafen participants.
+    ChangeParticipants: ParticipantsWrite;
+    /// Make, list, delete and execute webhooks.
+    UseWebhooks: WebhooksWrite;
 }
 
 /// Proof that a caller may do `A` in one guild.

@@ -16,5 +16,7 @@ pub use load::{Loaded, Mode, Problem, Problems, Setting, SettingsFile, Sources, 
 pub use resolve::{
     AllowedOrigins, AuthConfig, Config, DiscordConfig, MissingSettings, ServeRequirements, ServerConfig, TlsFiles,
 };
-pub use settings::{EventsConfig, LimitsConfig, LogConfig, LogFormat, OpsConfig, StoreConfig, StoreKind, TlsVersion};
+pub use settings::{
+    EventsConfig, LimitsConfig, LogConfig, LogFormat, OpsConfig, RatesConfig, StoreConfig, StoreKind, TlsVersion,
+};
 pub use units::{HttpsUrl, Origin, UnitError, WssUrl};

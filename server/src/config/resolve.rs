@@ -8,8 +8,8 @@ use thiserror::Error;
 use super::{
     load::{Mode, Problem},
     settings::{
-        AuthSettings, DiscordSettings, EventsConfig, LimitsConfig, LogConfig, OpsConfig, ServerSettings, Settings,
-        StoreConfig, TlsVersion,
+        AuthSettings, DiscordSettings, EventsConfig, LimitsConfig, LogConfig, OpsConfig, RatesConfig, ServerSettings,
+        Settings, StoreConfig, TlsVersion,
     },
     units::{HttpsUrl, Origin, WssUrl},
 };
@@ -22,6 +22,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// What callers may use.
     pub limits: LimitsConfig,
+    /// How often callers may call.
+    pub rates: RatesConfig,
     /// The listener for the operator.
     pub ops: OpsConfig,
     /// Who may call.
@@ -171,6 +173,7 @@ pub(super) fn resolve(
     Config {
         server: server(settings.server, mode, &mut report),
         limits: settings.limits,
+        rates: settings.rates,
         ops: settings.ops,
         auth: auth(settings.auth, &mut report),
         discord: discord(settings.discord, &mut report),

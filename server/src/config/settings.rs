@@ -13,6 +13,7 @@ use crate::auth::{SigningAlgorithm, TokenType};
 pub(super) struct Settings {
     pub(super) server: ServerSettings,
     pub(super) limits: LimitsConfig,
+    pub(super) rates: RatesConfig,
     pub(super) ops: OpsConfig,
     pub(super) auth: AuthSettings,
     pub(super) discord: DiscordSettings,
@@ -121,6 +122,9 @@ pub struct LimitsConfig {
     /// Open event streams of one subject.
     #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
     pub streams_per_subject: u32,
+    /// Open rooms that one subject has had created.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub rooms_per_subject: u32,
     /// The least age at which an event stream ends, so that clients spread over servers again; it ends before 1.4 times
     /// this.
     #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "seconds::<60, 86_400, _>")]
@@ -146,7 +150,65 @@ impl Default for LimitsConfig {
             message_bytes: 64 * 1024,
             streams: 10_000,
             streams_per_subject: 16,
+            rooms_per_subject: 100,
             stream_age: Duration::from_secs(25 * 60),
+        }
+    }
+}
+
+/// `[rates]`: how often callers may call. Of each rate, `burst` may come at once.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RatesConfig {
+    /// Calls of one subject that show something.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub reads_per_second: u32,
+    /// At once.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub reads_burst: u32,
+    /// Calls of one subject that change something.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub changes_per_second: u32,
+    /// At once.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub changes_burst: u32,
+    /// Calls that change something in one guild, whoever makes them.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub guild_changes_per_second: u32,
+    /// At once.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub guild_changes_burst: u32,
+    /// Event streams that one subject opens.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub streams_per_second: u32,
+    /// At once.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub streams_burst: u32,
+    /// Calls of one address (IPv6: of one /64) whose token is missing or refused.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub refused_tokens_per_minute: u32,
+    /// At once.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _>")]
+    pub refused_tokens_burst: u32,
+    /// How many subjects, guilds or addresses are told apart at a time, for each of these rates.
+    #[serde(deserialize_with = "number::<1, 10_000_000, _>")]
+    pub keys: u32,
+}
+
+impl Default for RatesConfig {
+    fn default() -> Self {
+        Self {
+            reads_per_second: 50,
+            reads_burst: 100,
+            changes_per_second: 2,
+            changes_burst: 10,
+            guild_changes_per_second: 1,
+            guild_changes_burst: 5,
+            streams_per_second: 1,
+            streams_burst: 10,
+            refused_tokens_per_minute: 10,
+            refused_tokens_burst: 20,
+            keys: 100_000,
         }
     }
 }

@@ -78,7 +78,7 @@ impl Drop for Place {
 }
 
 /// An IPv6 customer has a /64, so that is what counts as one address; an IPv4 address in IPv6 clothes is itself.
-fn counted_as(address: IpAddr) -> IpAddr {
+pub(super) fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,

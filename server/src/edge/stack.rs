@@ -7,11 +7,17 @@ use tonic::{body::Body, service::Routes};
 use tonic_web::GrpcWebLayer;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 
-use super::{admission::AdmissionLayer, cors::CorsLayer, panics::PanicLayer};
+use super::{
+    admission::AdmissionLayer,
+    cors::CorsLayer,
+    panics::PanicLayer,
+    rate::{CallRateLayer, RefusedTokenLayer},
+};
 use crate::{
     auth::{AuthLayer, Authenticator},
     config::{AllowedOrigins, LimitsConfig},
     page::PageLayer,
+    rates::Rates,
     telemetry::GrpcMetricsLayer,
 };
 
@@ -24,6 +30,7 @@ pub fn service(
     authenticator: Arc<Authenticator>,
     origins: AllowedOrigins,
     limits: &LimitsConfig,
+    rates: &Arc<Rates>,
     metrics: GrpcMetricsLayer,
 ) -> EdgeService {
     let layers = ServiceBuilder::new()
@@ -39,7 +46,11 @@ pub fn service(
         .layer(PanicLayer)
         // Before the token is looked at: verifying one costs more than refusing.
         .layer(AdmissionLayer::new(limits.active_calls))
+        // Counts what the next one refuses.
+        .layer(RefusedTokenLayer::new(Arc::clone(rates)))
         // Nothing below it is reached without a principal, except health and reflection.
-        .layer(AuthLayer::new(authenticator));
+        .layer(AuthLayer::new(authenticator))
+        // Whose calls are counted is known from here on.
+        .layer(CallRateLayer::new(Arc::clone(rates)));
     BoxCloneSyncService::new(layers.service(routes.prepare()))
 }

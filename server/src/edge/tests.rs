@@ -24,7 +24,8 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{
     auth::{Authenticator, KeySet, Keys, SigningAlgorithm, TokenRules, TokenType, Verifier},
-    config::{AllowedOrigins, LimitsConfig, TlsFiles, TlsVersion},
+    config::{AllowedOrigins, LimitsConfig, RatesConfig, TlsFiles, TlsVersion},
+    rates::Rates,
     telemetry::{GrpcMetricsLayer, Health},
 };
 
@@ -65,7 +66,9 @@ async fn serve(limits: LimitsConfig, tls: Option<Arc<rustls::ServerConfig>>) -> 
     let keys = Keys::fixed(KeySet::default());
     let authenticator = Arc::new(Authenticator::new(Verifier::new(rules), keys, Arc::new(std::time::SystemTime::now)));
     let origins = AllowedOrigins::Only(BTreeSet::from(["https://app.example".parse().expect("an origin")]));
-    let service = service(Routes::new(health_service), authenticator, origins, &limits, GrpcMetricsLayer::new());
+    let rates = Arc::new(Rates::new(&RatesConfig::default()));
+    let service =
+        service(Routes::new(health_service), authenticator, origins, &limits, &rates, GrpcMetricsLayer::new());
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server_builder(&limits).serve_with_incoming_shutdown(
         service,

@@ -6,7 +6,9 @@
 //!                                           └─ nothing else was asked for ──────────────────────┘
 //! ```
 //!
-//! Calls other than CreateRoom are Answered or not there: to do them again does no harm.
+//!   (nothing) ── before Discord is asked ─▶ Asked ─▶ Answered     where Discord cannot be asked what it has done
+//!
+//! Calls other than those are Answered or not there: to do them again does no harm.
 
 use std::time::{Duration, SystemTime};
 
@@ -84,6 +86,8 @@ pub enum Progress {
         /// A position at which it exists.
         cursor: String,
     },
+    /// Discord may or may not have been asked for something that cannot be looked for.
+    Asked,
     /// The answer, as it went over the wire.
     Answered(Bytes),
 }
@@ -147,6 +151,8 @@ struct CallRow {
     cursor: String,
     #[prost(bytes = "bytes", optional, tag = "6")]
     answer: Option<Bytes>,
+    #[prost(bool, tag = "7")]
+    asked: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -193,16 +199,19 @@ impl CallRecord {
             Progress::Furnishing { intent, room, cursor } => {
                 (Some(intent.to_row()), Some(room.get()), cursor.clone(), None)
             }
+            Progress::Asked => (None, None, String::new(), None),
             Progress::Answered(answer) => (None, None, String::new(), Some(answer.clone())),
         };
         let (request, at) = (self.request.0.to_vec(), Some(self.at.into()));
-        CallRow { request, at, intent, room, cursor, answer }.encode_to_vec()
+        let asked = self.progress == Progress::Asked;
+        CallRow { request, at, intent, room, cursor, answer, asked }.encode_to_vec()
     }
 
     /// Reads [`CallRecord::to_bytes`]; `None` for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let CallRow { request, at, intent, room, cursor, answer } = CallRow::decode(bytes).ok()?;
+        let CallRow { request, at, intent, room, cursor, answer, asked } = CallRow::decode(bytes).ok()?;
         let progress = match (intent, room, answer) {
+            (None, None, None) if asked => Progress::Asked,
             (None, None, Some(answer)) => Progress::Answered(answer),
             (Some(intent), None, None) => Progress::Creating(Intent::from_row(intent)?),
             (Some(intent), Some(room), None) => {
@@ -300,6 +309,7 @@ pub(super) mod tests {
         for progress in [
             Progress::Creating(intent()),
             Progress::Furnishing { intent: intent(), room: RoomId::new(7), cursor: "c".to_owned() },
+            Progress::Asked,
             Progress::Answered(Bytes::from_static(b"answer")),
             Progress::Answered(Bytes::new()),
         ] {

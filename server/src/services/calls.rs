@@ -58,7 +58,7 @@ impl Call {
 
 /// The calls that were made, with their answers.
 #[derive(Clone)]
-pub(super) struct Journal {
+pub struct Journal {
     hub: Arc<Hub>,
     clock: Clock,
     calls: Arc<Mutex<Calls>>,
@@ -124,7 +124,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Journal {
     /// A journal that goes on from what a store held. Records that cannot be read are left out.
-    pub(super) fn new(hub: Arc<Hub>, records: BTreeMap<CallKey, CallRecord>, clock: Clock) -> Self {
+    pub fn new(hub: Arc<Hub>, records: BTreeMap<CallKey, CallRecord>, clock: Clock) -> Self {
         let by_age = records.iter().map(|(key, record)| (record.at, *key)).collect();
         let made = records.into_iter().map(|(key, record)| (key, Entry::Resting(Box::new(record)))).collect();
         Self { hub, clock, calls: Arc::new(Mutex::new(Calls { made, by_age })) }
@@ -160,10 +160,10 @@ impl Journal {
         }
     }
 
-    /// The calls that were broken off, and that nobody works on.
+    /// The calls that were broken off, that nobody works on, and about which something can be found out.
     pub(super) fn broken_off(&self) -> Vec<(CallKey, Progress)> {
         let unfinished = |entry: &Entry| match entry {
-            Entry::Resting(record) if !matches!(record.progress, Progress::Answered(_)) => {
+            Entry::Resting(record) if !matches!(record.progress, Progress::Asked | Progress::Answered(_)) => {
                 Some(record.progress.clone())
             }
             Entry::Resting(_) | Entry::UnderWay { .. } => None,

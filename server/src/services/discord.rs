@@ -3,16 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use parlor_gateway::{
-    ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId,
+    ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId, WebhookId,
     rest::{
-        AuditAction, AuditQuery, Caller, Channel, FieldError, NewInvite, NewMessage, NewRoom, Refusal, Rest, RestError,
-        RoomChange,
+        AuditAction, AuditQuery, Caller, Channel, FieldError, MemberChange, NewInvite, NewMessage, NewRoom, NewWebhook,
+        PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
     },
 };
 
+use secrecy::SecretString;
+
 use super::rooms::RoomSpec;
 use crate::{
-    auth::{CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage, UpdateRoom},
+    auth::{
+        ChangeParticipants, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage,
+        UpdateRoom, UseWebhooks,
+    },
     rooms::{Answers, Due, Intent, Invitation},
     status::{Failure, Reason},
 };
@@ -260,6 +265,124 @@ impl DiscordRooms {
     }
 }
 
+/// Discord's members behind permits.
+#[derive(Clone)]
+pub struct DiscordMembers {
+    rest: Arc<Rest>,
+}
+
+impl DiscordMembers {
+    /// Over this REST client.
+    pub fn new(rest: Arc<Rest>) -> Self {
+        Self { rest }
+    }
+
+    pub(super) async fn change(
+        &self,
+        permit: &Permit<ChangeParticipants>,
+        user: UserId,
+        change: MemberChange,
+        reason: &str,
+        caller: &Caller,
+    ) -> Result<(), Failure> {
+        self.rest.change_member(permit.guild(), user, change, reason, caller).await.map_err(failure)
+    }
+}
+
+/// Discord's webhooks behind permits. What is of another guild than the permit's is nobody's business: whoever calls
+/// these compares.
+#[derive(Clone)]
+pub struct DiscordWebhooks {
+    rest: Arc<Rest>,
+}
+
+impl DiscordWebhooks {
+    /// Over this REST client.
+    pub fn new(rest: Arc<Rest>) -> Self {
+        Self { rest }
+    }
+
+    /// The guild that a channel is in; `None` where Discord shows the bot no such channel in a guild.
+    pub(super) async fn guild_of(
+        &self,
+        permit: &Permit<UseWebhooks>,
+        channel: ChannelId,
+        caller: &Caller,
+    ) -> Result<Option<GuildId>, Failure> {
+        match self.rest.get_channel(permit.guild(), channel, caller).await {
+            Ok(found) => Ok(found.guild),
+            Err(RestError::Refused {
+                refusal: Refusal::UnknownChannel | Refusal::UnknownThing | Refusal::MissingAccess { .. },
+                ..
+            }) => Ok(None),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    pub(super) async fn create(
+        &self,
+        permit: &Permit<UseWebhooks>,
+        webhook: &NewWebhook,
+        reason: &str,
+        caller: &Caller,
+    ) -> Result<Webhook, Failure> {
+        self.rest.create_webhook(permit.guild(), webhook, reason, caller).await.map_err(not_repeatable)
+    }
+
+    pub(super) async fn list(
+        &self,
+        permit: &Permit<UseWebhooks>,
+        channel: Option<ChannelId>,
+        caller: &Caller,
+    ) -> Result<Vec<Webhook>, Failure> {
+        let answer = match channel {
+            Some(channel) => self.rest.list_webhooks(permit.guild(), channel, caller).await,
+            None => self.rest.list_guild_webhooks(permit.guild(), caller).await,
+        };
+        answer.map_err(failure)
+    }
+
+    pub(super) async fn get(
+        &self,
+        permit: &Permit<UseWebhooks>,
+        webhook: WebhookId,
+        caller: &Caller,
+    ) -> Result<Webhook, Failure> {
+        self.rest.get_webhook(permit.guild(), webhook, caller).await.map_err(failure)
+    }
+
+    pub(super) async fn delete(
+        &self,
+        permit: &Permit<UseWebhooks>,
+        webhook: WebhookId,
+        reason: &str,
+        caller: &Caller,
+    ) -> Result<(), Failure> {
+        self.rest.delete_webhook(permit.guild(), webhook, reason, caller).await.map_err(failure)
+    }
+
+    pub(super) async fn execute(
+        &self,
+        _permit: &Permit<UseWebhooks>,
+        webhook: WebhookId,
+        token: &SecretString,
+        post: &WebhookPost,
+        caller: &Caller,
+    ) -> Result<PostedMessage, Failure> {
+        self.rest.execute_webhook(webhook, token, post, caller).await.map_err(not_repeatable)
+    }
+}
+
+/// A failure of what must not be done twice.
+fn not_repeatable(error: RestError) -> Failure {
+    if matches!(error, RestError::OutcomeUnknown | RestError::UnreadableAnswer) {
+        let message = "no answer tells whether Discord has done it";
+        Failure::new(Reason::CreateOutcomeUnknown, message)
+    } else {
+        failure(error)
+    }
+}
+
 /// The one place where Discord's refusals become Parlor's (Discord docs, topics/opcodes-and-status-codes, "JSON").
 fn failure(error: RestError) -> Failure {
     match error {
@@ -299,19 +422,27 @@ fn refused(refusal: Refusal) -> Failure {
         }
         Refusal::MissingPermissions { needs } | Refusal::MissingAccess { needs } => {
             let named: Vec<&str> = needs.iter().map(|permission| permission.as_str()).collect();
-            Failure::new(
-                Reason::BotPermissionMissing,
-                "the bot lacks a permission on Discord: give its role Manage Channels, View Channel and Connect",
-            )
-            .with("permission", named.join(","))
+            let named = named.join(",");
+            let message = format!("the bot lacks a permission on Discord, one of: {named}");
+            let failure = Failure::new(Reason::BotPermissionMissing, message).with("permission", named);
+            let mend = "give it to the bot's role, in the guild or in the channel";
+            needs.iter().fold(failure, |failure, need| failure.precondition("BOT_PERMISSION", need.as_str(), mend))
         }
+        Refusal::UnknownUser => Failure::new(Reason::ParticipantUnknown, "the guild has no such member"),
+        Refusal::NotInVoice | Refusal::UnknownVoiceState => {
+            Failure::new(Reason::ParticipantNotInVoice, "the member is in no room of the guild")
+        }
+        Refusal::UnknownWebhook => Failure::new(Reason::WebhookUnknown, "Discord does not know the webhook"),
         Refusal::TooManyChannels
         | Refusal::CategoryFull
         | Refusal::TooManyWebhooks
         | Refusal::TooManyInvites
         | Refusal::TooManyOverwrites
         | Refusal::QuotaUsedUp => {
-            Failure::new(Reason::DiscordQuota, "a limit of Discord is reached, such as 500 channels in a guild")
+            Failure::new(Reason::DiscordQuota, "a limit of Discord is reached, such as 500 channels in a guild").quota(
+                "discord",
+                "500 channels and 1,000 webhooks in a guild, 50 channels in a category, 15 webhooks in a channel",
+            )
         }
         Refusal::WriteLimited => Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests"),
         Refusal::TemporarilyDisabled => {
@@ -321,13 +452,10 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::EdgeRefused => {
             Failure::new(Reason::UpstreamCredentials, "Discord's edge refuses Parlor: the operator has to act")
         }
-        Refusal::UnknownUser
-        | Refusal::UnknownMessage
+        Refusal::UnknownMessage
         | Refusal::UnknownOverwrite
         | Refusal::UnknownRole
         | Refusal::UnknownInvite
-        | Refusal::UnknownWebhook
-        | Refusal::UnknownVoiceState
         | Refusal::UnknownThing
         | Refusal::TwoFactorRequired
         | Refusal::BitrateTooHigh
@@ -335,7 +463,6 @@ fn refused(refusal: Refusal) -> Failure {
         | Refusal::MessageBlocked
         | Refusal::WrongChannelType
         | Refusal::CommunityChannel
-        | Refusal::NotInVoice
         | Refusal::UserBanned
         | Refusal::Other => Failure::new(Reason::DiscordRefused, "Discord refused the request"),
     }
@@ -345,7 +472,7 @@ fn refused(refusal: Refusal) -> Failure {
 fn our_name(field: &str) -> String {
     let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
     let ours = match first {
-        "name" => "display_name",
+        "name" | "username" => "display_name",
         "bitrate" => "bitrate_bps",
         "parent_id" => "category_id",
         "type" => "kind",
@@ -370,6 +497,8 @@ mod tests {
         assert_eq!(reason_of(30_013), Reason::DiscordQuota);
         assert_eq!(reason_of(10_004), Reason::GuildUnknown);
         assert_eq!(reason_of(50_035), Reason::InvalidArgument);
+        assert_eq!(reason_of(40_032), Reason::ParticipantNotInVoice);
+        assert_eq!(reason_of(10_015), Reason::WebhookUnknown);
         assert_eq!(reason_of(999_999), Reason::DiscordRefused, "a code of the future");
     }
 

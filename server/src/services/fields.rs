@@ -11,6 +11,9 @@ use crate::status::Failure;
 /// Discord's audit log takes 512 characters; our own mark needs the rest.
 const MAX_REASON: usize = 460;
 
+/// The longest name of a webhook (Discord docs, resources/webhook).
+const MAX_WEBHOOK_NAME: usize = 80;
+
 /// Collects what is wrong while fields are read.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
@@ -55,6 +58,53 @@ impl Fields {
             self.wrong("display_name", "holds control characters");
         }
         text.to_owned()
+    }
+
+    /// A webhook's name, as Discord takes it (Discord docs, resources/webhook, "Create Webhook").
+    pub(super) fn webhook_name(&mut self, text: &str) -> String {
+        let lower = text.to_lowercase();
+        let length = text.chars().count();
+        if text.trim().is_empty() {
+            self.wrong("display_name", "is required and may not be blank");
+        } else if length > MAX_WEBHOOK_NAME {
+            self.wrong("display_name", format!("has {length} characters; Discord takes up to {MAX_WEBHOOK_NAME}"));
+        } else if text.chars().any(char::is_control) {
+            self.wrong("display_name", "holds control characters");
+        }
+        for taken in ["clyde", "discord"] {
+            if lower.contains(taken) {
+                self.wrong("display_name", format!("holds \"{taken}\", which Discord keeps for itself"));
+            }
+        }
+        text.to_owned()
+    }
+
+    /// The name that one message of a webhook comes under; the webhook's own where it is empty.
+    pub(super) fn message_name(&mut self, text: &str) -> Option<String> {
+        (!text.is_empty()).then(|| self.webhook_name(text))
+    }
+
+    /// What a message says.
+    pub(super) fn content(&mut self, text: &str) -> String {
+        let length = text.chars().count();
+        if text.trim().is_empty() {
+            self.wrong("content", "is required and may not be blank");
+        } else if length > 2_000 {
+            self.wrong("content", format!("has {length} characters; Discord takes up to 2000"));
+        }
+        text.to_owned()
+    }
+
+    /// Where a picture is, if anywhere.
+    pub(super) fn picture(&mut self, field: &str, text: &str) -> Option<String> {
+        if text.is_empty() {
+            return None;
+        }
+        let is_https = text.parse::<http::Uri>().is_ok_and(|url| url.scheme_str() == Some("https"));
+        if !is_https || text.len() > 2_048 {
+            self.wrong(field, "is not an https URL of up to 2048 characters");
+        }
+        Some(text.to_owned())
     }
 
     /// Voice unless the request says otherwise.

@@ -7,13 +7,20 @@ mod discord;
 mod events;
 mod fields;
 mod pages;
+mod participants;
+mod quota;
 mod rooms;
 mod streams;
+mod webhooks;
 mod wire;
 
 pub use self::{
-    discord::DiscordRooms,
+    calls::Journal,
+    discord::{DiscordMembers, DiscordRooms, DiscordWebhooks},
     events::{EventService, StreamRules},
+    participants::Participants,
+    quota::RoomQuota,
     rooms::Rooms,
     streams::StreamLimits,
+    webhooks::Webhooks,
 };

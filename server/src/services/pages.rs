@@ -28,7 +28,8 @@ pub(super) fn open(question: &impl std::fmt::Debug, token: &str) -> Result<Optio
     }
 }
 
-fn fingerprint(question: &impl std::fmt::Debug) -> u64 {
+/// Tells one question from another.
+pub(super) fn fingerprint(question: &impl std::fmt::Debug) -> u64 {
     let mut hasher = DefaultHasher::new();
     format!("{question:?}").hash(&mut hasher);
     hasher.finish()

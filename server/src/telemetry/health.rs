@@ -9,7 +9,14 @@ use tonic_health::{
 /// The process works. Kubernetes restarts what is not live, so this depends on nothing outside.
 const LIVE: &str = "live";
 /// Calls can be answered: names that are up together.
-const READY: [&str; 4] = ["", "ready", "parlor.v1.RoomService", "parlor.v1.VoiceEventService"];
+const READY: [&str; 6] = [
+    "",
+    "ready",
+    "parlor.v1.ParticipantService",
+    "parlor.v1.RoomService",
+    "parlor.v1.VoiceEventService",
+    "parlor.v1.WebhookService",
+];
 /// Discord's gateway is connected. While it is not, reads and streams go on with what was last known.
 const GATEWAY: &str = "discord-gateway";
 
@@ -78,7 +85,7 @@ mod tests {
             let request = Request::new(HealthCheckRequest { service: name.to_owned() });
             service.check(request).await.map(|answer| answer.into_inner().status())
         };
-        for name in ["", "live", "ready", "discord-gateway", "parlor.v1.RoomService", "parlor.v1.VoiceEventService"] {
+        for name in READY.into_iter().chain(["live", "discord-gateway"]) {
             assert_eq!(ask(name).await.expect("a known name"), Answer::NotServing, "{name}");
         }
         reporter.live(true).await;

@@ -1,5 +1,8 @@
 //! The command line of parlor.
 
+mod participants;
+mod webhooks;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -7,6 +10,10 @@ use clap_complete::Shell;
 use jiff::SignedDuration;
 use parlor_client::v1;
 
+pub(crate) use self::{
+    participants::{Change, Participants},
+    webhooks::{Execute, Webhooks},
+};
 use crate::token::Scope;
 
 const ENVIRONMENT: &str = "Environment:
@@ -98,6 +105,12 @@ pub(crate) enum Command {
     /// Create, show, list and end rooms
     #[command(subcommand)]
     Rooms(Rooms),
+    /// Show who is in which room; move, disconnect, mute and deafen them
+    #[command(subcommand)]
+    Participants(Participants),
+    /// Make, show, delete and execute Discord's webhooks
+    #[command(subcommand)]
+    Webhooks(Webhooks),
     /// Show the guilds that Parlor serves
     #[command(subcommand)]
     Guilds(Guilds),

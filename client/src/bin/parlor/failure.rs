@@ -229,6 +229,14 @@ fn next_of(error: &CallError) -> Option<String> {
         "ROOM_NOT_MANAGED" => {
             fixed("Parlor did not make this room: end it with --force, for which the token needs scope ops")
         }
+        "PARTICIPANT_UNKNOWN" => fixed("check the user's id and --guild; they may have left the guild"),
+        "PARTICIPANT_NOT_IN_VOICE" => fixed("`parlor participants list` shows who is in a room"),
+        "ROOM_IN_OTHER_GUILD" => fixed("nobody is moved between guilds; `parlor rooms list` shows the guild's rooms"),
+        "ROOM_FULL" => fixed("choose another room, or add --ignore-user-limit"),
+        "CHANNEL_UNKNOWN" => fixed("check --channel and --guild, and that the bot sees the channel"),
+        "WEBHOOK_UNKNOWN" => fixed("`parlor webhooks list` shows the webhooks of a guild"),
+        "WEBHOOK_NOT_EXECUTABLE" => fixed("make one of your own: parlor webhooks create NAME --guild ID --channel ID"),
+        "ROOM_QUOTA" => fixed("end rooms that are no longer needed: parlor rooms end ROOM"),
         "BOT_PERMISSION_MISSING" => {
             fixed("`parlor doctor --bot-token-file FILE` says what the bot lacks in which guild")
         }
@@ -261,7 +269,13 @@ fn named(field: &str) -> &str {
         "guild_id" | "guild_ids" => "--guild",
         "channel_ids" => "--room",
         "kinds" => "--kind",
-        "room_id" => "ROOM",
+        "room_id" | "to_room_id" => "ROOM",
+        "user_id" => "USER",
+        "webhook_id" => "WEBHOOK",
+        "channel_id" => "--channel",
+        "content" => "CONTENT",
+        "avatar_url" => "--avatar-url",
+        "mention_user_ids" => "--mention",
         "display_name" => "NAME",
         "kind" => "--kind",
         "category_id" => "--category",

@@ -8,12 +8,14 @@ mod cli;
 mod doctor;
 mod failure;
 mod pages;
+mod participants;
 mod rooms;
 mod session;
 mod shapes;
 mod terminal;
 mod token;
 mod watch;
+mod webhooks;
 
 use std::{process::ExitCode, time::SystemTime};
 
@@ -50,6 +52,10 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<ExitCode, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Rooms(command) => rooms::run(command, &session::connect(&global).await?, terminal).await?,
+        Command::Participants(command) => {
+            participants::run(command, &session::connect(&global).await?, terminal).await?;
+        }
+        Command::Webhooks(command) => webhooks::run(command, &session::connect(&global).await?, terminal).await?,
         Command::Guilds(command) => rooms::guilds(command, &session::connect(&global).await?, terminal).await?,
         Command::Events(Events::Watch(watch)) => watch::run(watch, &global, terminal).await?,
         Command::Token(request) => token::run(&request, terminal, SystemTime::now())?,

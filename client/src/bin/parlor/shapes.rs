@@ -1,4 +1,4 @@
-//! What `--output json` prints of rooms and guilds. e2e/clients/README.md describes the shapes; other languages print the
+//! What `--output json` prints of rooms, guilds, participants and webhooks. e2e/clients/README.md describes the shapes; other languages print the
 //! same.
 
 use parlor_client::v1;
@@ -47,6 +47,72 @@ impl<'a> From<&'a v1::Guild> for GuildShape<'a> {
     fn from(guild: &'a v1::Guild) -> Self {
         Self { guild: &guild.guild_id, name: &guild.display_name, available: guild.available, rooms: guild.room_count }
     }
+}
+
+#[derive(Serialize)]
+pub(crate) struct ParticipantShape<'a> {
+    user: &'a str,
+    name: &'a str,
+    guild: &'a str,
+    room: &'a str,
+    bot: bool,
+    mute: bool,
+    deaf: bool,
+    self_mute: bool,
+    self_deaf: bool,
+    camera: bool,
+    stream: bool,
+    suppress: bool,
+}
+
+impl<'a> From<&'a v1::Participant> for ParticipantShape<'a> {
+    fn from(participant: &'a v1::Participant) -> Self {
+        Self {
+            user: &participant.user_id,
+            name: &participant.display_name,
+            guild: &participant.guild_id,
+            room: &participant.room_id,
+            bot: participant.is_bot,
+            mute: participant.mute,
+            deaf: participant.deaf,
+            self_mute: participant.self_mute,
+            self_deaf: participant.self_deaf,
+            camera: participant.camera,
+            stream: participant.stream,
+            suppress: participant.suppress,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct WebhookShape<'a> {
+    webhook: &'a str,
+    guild: &'a str,
+    channel: &'a str,
+    name: &'a str,
+    kind: String,
+    creator: &'a str,
+    executable: bool,
+}
+
+impl<'a> From<&'a v1::Webhook> for WebhookShape<'a> {
+    fn from(webhook: &'a v1::Webhook) -> Self {
+        Self {
+            webhook: &webhook.webhook_id,
+            guild: &webhook.guild_id,
+            channel: &webhook.channel_id,
+            name: &webhook.display_name,
+            kind: webhook_kind(webhook),
+            creator: &webhook.creator_user_id,
+            executable: webhook.executable,
+        }
+    }
+}
+
+/// The kind of a webhook, as `incoming`.
+pub(crate) fn webhook_kind(webhook: &v1::Webhook) -> String {
+    v1::WebhookKind::try_from(webhook.kind)
+        .map_or_else(|_| unknown(), |kind| lower(kind.as_str_name(), "WEBHOOK_KIND_"))
 }
 
 /// The kind of a room, as `voice`.

@@ -240,6 +240,10 @@ fn webhooks_from_making_to_deleting() {
     let new = NewWebhook { channel: CHANNEL, name: "Bell".to_owned() };
     let outgoing = rest().create_webhook_request(GUILD, &new, "ring", &caller()).expect("built");
     assert_written(&outgoing, "POST channels/102/webhooks", "ring", r#"{"name":"Bell"}"#);
+    let outgoing = rest().list_guild_webhooks_request(GUILD, &caller()).expect("built");
+    assert_written(&outgoing, "GET guilds/101/webhooks", "", "");
+    let outgoing = rest().get_webhook_request(GUILD, WEBHOOK, &caller()).expect("built");
+    assert_written(&outgoing, "GET webhooks/104", "", "");
     let outgoing = rest().delete_webhook_request(GUILD, WEBHOOK, "quiet", &caller()).expect("built");
     assert_written(&outgoing, "DELETE webhooks/104", "quiet", "");
     assert_eq!(outgoing.meta.resource, Resource::Webhook(WEBHOOK));
@@ -279,8 +283,11 @@ fn what_discord_sends_is_read_and_what_it_adds_is_left_alone() {
     assert_eq!((room.room, room.category, room.bitrate), (ROOM, Some(CategoryId::new(105)), 96_000));
     let text: Channel = serde_json::from_str(r#"{"id":"1","type":0}"#).expect("a channel");
     assert_eq!((text.kind, text.room(GUILD)), (ChannelKind::Text, None));
-    let webhook: Webhook =
-        serde_json::from_str(r#"{"id":"104","type":1,"channel_id":"102","name":"Bell","token":"hush"}"#).expect("one");
+    let webhook: Webhook = serde_json::from_str(
+        r#"{"id":"104","type":1,"guild_id":"101","channel_id":"102","name":"Bell","user":{"id":"103"},"token":"hush"}"#,
+    )
+    .expect("one");
     assert_eq!(webhook.token.as_ref().map(SecretString::expose_secret), Some("hush"));
+    assert_eq!((webhook.guild, webhook.creator), (Some(GUILD), Some(USER)));
     assert!(!format!("{webhook:?}").contains("hush"));
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use twilight_http::request::AuditLogReason as _;
 
 use super::{
-    channel_id,
+    channel_id, guild_id,
     messages::{PostedMessage, mentions},
     secret, webhook_id,
 };
@@ -21,6 +21,8 @@ use crate::{
 
 const CREATE: Route = Route::new(Verb::Post, "/channels/{channel}/webhooks");
 const LIST: Route = Route::new(Verb::Get, "/channels/{channel}/webhooks");
+const LIST_OF_GUILD: Route = Route::new(Verb::Get, "/guilds/{guild}/webhooks");
+const GET: Route = Route::new(Verb::Get, "/webhooks/{webhook}");
 const DELETE: Route = Route::new(Verb::Delete, "/webhooks/{webhook}");
 const EXECUTE: Route = Route::new(Verb::Post, "/webhooks/{webhook}/{token}");
 const NEEDS: &[Permission] = &[Permission::ManageWebhooks];
@@ -39,14 +41,33 @@ pub struct NewWebhook {
 pub struct Webhook {
     /// Its id.
     pub id: WebhookId,
+    /// Who executes it: 1 whoever has the token, 2 Discord, 3 the application that it belongs to.
+    #[serde(rename = "type")]
+    pub kind: u8,
+    /// Its guild.
+    #[serde(rename = "guild_id")]
+    pub guild: Option<GuildId>,
     /// Where it posts.
     #[serde(rename = "channel_id")]
     pub channel: Option<ChannelId>,
+    /// Who made it; Discord does not always say.
+    #[serde(rename = "user", default, deserialize_with = "creator")]
+    pub creator: Option<UserId>,
     /// Its name.
     pub name: Option<String>,
-    /// What lets anybody post by it. Only for webhooks that the bot made or manages.
+    /// What lets anybody post by it. Not for webhooks that another application made.
     #[serde(default, deserialize_with = "secret")]
     pub token: Option<SecretString>,
+}
+
+/// Reads the id out of a user.
+fn creator<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<UserId>, D::Error> {
+    #[derive(Deserialize)]
+    struct User {
+        id: UserId,
+    }
+    let user: Option<User> = Deserialize::deserialize(deserializer)?;
+    Ok(user.map(|user| user.id))
 }
 
 /// Something to post by a webhook.
@@ -94,6 +115,32 @@ impl Rest {
     ) -> Result<Vec<Webhook>, RestError> {
         let request = self.builder.channel_webhooks(channel_id(channel));
         self.ask(Outgoing::new(LIST, Resource::Channel(channel), request, caller)?.within(guild).needing(NEEDS)).await
+    }
+
+    /// The webhooks of all channels of a guild. Safe to repeat. Needs Manage Webhooks.
+    pub async fn list_guild_webhooks(&self, guild: GuildId, caller: &Caller) -> Result<Vec<Webhook>, RestError> {
+        self.ask(self.list_guild_webhooks_request(guild, caller)?).await
+    }
+
+    pub(super) fn list_guild_webhooks_request(&self, guild: GuildId, caller: &Caller) -> Result<Outgoing, RestError> {
+        let request = self.builder.guild_webhooks(guild_id(guild));
+        Ok(Outgoing::new(LIST_OF_GUILD, Resource::Guild(guild), request, caller)?.needing(NEEDS))
+    }
+
+    /// A webhook, which may be of another guild than the one that it is asked for in. Safe to repeat. Needs Manage
+    /// Webhooks.
+    pub async fn get_webhook(&self, guild: GuildId, webhook: WebhookId, caller: &Caller) -> Result<Webhook, RestError> {
+        self.ask(self.get_webhook_request(guild, webhook, caller)?).await
+    }
+
+    pub(super) fn get_webhook_request(
+        &self,
+        guild: GuildId,
+        webhook: WebhookId,
+        caller: &Caller,
+    ) -> Result<Outgoing, RestError> {
+        let request = self.builder.webhook(webhook_id(webhook));
+        Ok(Outgoing::new(GET, Resource::Webhook(webhook), request, caller)?.within(guild).needing(NEEDS))
     }
 
     /// Deletes a webhook. Safe to repeat. Needs Manage Webhooks.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Rooms, item_id};
 use crate::{
     auth::{CreateRoom, EndRoom, Principal},
+    rates::Patience,
     services::fields::Fields,
     status::Failure,
 };
@@ -30,7 +31,7 @@ impl Rooms {
         let id = batch_id(&request.request_id, request.requests.len())?;
         let items = request.requests.into_iter().enumerate().map(async |(index, item)| {
             let item = v1::CreateRoomRequest { request_id: item_id(&item.request_id, id, index), ..item };
-            let outcome = match self.create_one(principal, item, deadline).await {
+            let outcome = match self.create_one(principal, item, deadline, Patience::Until(deadline)).await {
                 Ok(created) => batch_create_rooms_result::Outcome::Created(created),
                 Err(failure) => batch_create_rooms_result::Outcome::Failure(failure.into_item()),
             };
@@ -49,7 +50,7 @@ impl Rooms {
         let id = batch_id(&request.request_id, request.requests.len())?;
         let items = request.requests.into_iter().enumerate().map(async |(index, item)| {
             let item = v1::EndRoomRequest { request_id: item_id(&item.request_id, id, index), ..item };
-            let outcome = match self.end_one(principal, item, deadline).await {
+            let outcome = match self.end_one(principal, item, deadline, Patience::Until(deadline)).await {
                 Ok(ended) => batch_end_rooms_result::Outcome::Ended(ended),
                 Err(failure) => batch_end_rooms_result::Outcome::Failure(failure.into_item()),
             };

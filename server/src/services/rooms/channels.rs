@@ -109,6 +109,7 @@ impl Rooms {
                 let failure = Failure::new(Reason::ChannelUnknown, "there is no such channel in the guild");
                 return Err(failure.with("channel_id", channel.to_string()));
             }
+            keeper.rates.change_guild(guild, 1)?;
             let message = keeper.discord.send(&permit, channel, &message, &caller).await?;
             Ok(v1::SendMessageResponse {
                 message_id: message.to_string(),

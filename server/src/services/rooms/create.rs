@@ -29,10 +29,11 @@ use super::{
 };
 use crate::{
     hub::Draft,
+    rates::Patience,
     rooms::{Answers, CallKey, Finding, Intent, Progress, Wanted, mark_of},
     services::{
         calls::{Journal, Ticket},
-        discord::{CreatePermit, EndPermit, NotMade},
+        discord::{CreatePermit, EndPermit, Mandate as _, NotMade},
     },
     status::{Failure, Reason},
 };
@@ -52,6 +53,8 @@ pub(super) struct Creation {
     pub(super) permit: CreatePermit,
     pub(super) tenant: Tenant,
     pub(super) deadline: Instant,
+    /// How long it may wait for its guild's turn.
+    pub(super) patience: Patience,
 }
 
 impl Creation {
@@ -98,6 +101,8 @@ impl Keeper {
     ) -> Result<v1::CreateRoomResponse, Failure> {
         match before {
             None => {
+                let _place = self.quota.reserve(&creation.order.ownership.creator, &self.hub.snapshot())?;
+                self.rates.turn_in_guild(creation.permit.guild(), creation.patience).await?;
                 let intent = creation.intent((self.clock)());
                 self.begin(&intent, &ticket).await?;
                 let caller = Caller::new(creation.tenant.clone(), creation.deadline);
@@ -117,7 +122,9 @@ impl Keeper {
                 }
             }
             Some(Progress::Furnishing { intent, room, cursor }) => self.furnish(intent, ticket, room, cursor).await,
-            Some(Progress::Answered(_)) => Err(Failure::new(Reason::Internal, "the call was answered before")),
+            Some(Progress::Asked | Progress::Answered(_)) => {
+                Err(Failure::new(Reason::Internal, "the call was answered before"))
+            }
         }
     }
 
@@ -130,7 +137,9 @@ impl Keeper {
                 self.after_search(intent, ticket, found).await
             }
             Progress::Furnishing { intent, room, cursor } => self.furnish(intent, ticket, room, cursor).await,
-            Progress::Answered(_) => Err(Failure::new(Reason::Internal, "the call was answered before")),
+            Progress::Asked | Progress::Answered(_) => {
+                Err(Failure::new(Reason::Internal, "the call was answered before"))
+            }
         }
     }
 

@@ -12,8 +12,12 @@ use tracing::{error, info, warn};
 use crate::{
     auth::Clock,
     hub::{Closed, Draft, Hub},
+    rates::Rates,
     rooms::Due,
-    services::discord::{DiscordRooms, EndPermit, Mandate as _},
+    services::{
+        discord::{DiscordRooms, EndPermit, Mandate as _},
+        quota::RoomQuota,
+    },
     status::{Failure, Reason},
 };
 
@@ -27,6 +31,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 pub(super) struct Keeper {
     pub(super) hub: Arc<Hub>,
     pub(super) discord: DiscordRooms,
+    pub(super) rates: Arc<Rates>,
+    pub(super) quota: RoomQuota,
     pub(super) clock: Clock,
 }
 

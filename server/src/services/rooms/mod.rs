@@ -10,7 +10,6 @@ mod strays;
 mod update;
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,11 +37,13 @@ use super::{
     discord::{CreatePermit, DiscordRooms, EndPermit, UpdatePermit},
     fields::Fields,
     pages,
+    quota::RoomQuota,
 };
 use crate::{
     auth::{Clock, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Principal, ReadRooms, UpdateRoom, principal_of},
     hub::Hub,
-    rooms::{CallKey, CallRecord, mark_of},
+    rates::{Patience, Rates},
+    rooms::mark_of,
     status::{Failure, Reason},
 };
 
@@ -56,10 +57,16 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// A service over this hub and this Discord. `calls`: what the store holds of calls that were made before.
-    pub fn new(hub: Arc<Hub>, discord: DiscordRooms, calls: BTreeMap<CallKey, CallRecord>, clock: Clock) -> Self {
-        let journal = Journal::new(Arc::clone(&hub), calls, Arc::clone(&clock));
-        Self { keeper: Arc::new(Keeper { hub, discord, clock }), journal }
+    /// A service over this hub and this Discord.
+    pub fn new(
+        hub: Arc<Hub>,
+        discord: DiscordRooms,
+        journal: Journal,
+        rates: Arc<Rates>,
+        quota: RoomQuota,
+        clock: Clock,
+    ) -> Self {
+        Self { keeper: Arc::new(Keeper { hub, discord, rates, quota, clock }), journal }
     }
 
     /// Takes up what the last process left half done, and ends rooms as their policies say, until it is stopped. Returns
@@ -85,6 +92,7 @@ impl Rooms {
         principal: &Principal,
         request: v1::CreateRoomRequest,
         deadline: Instant,
+        patience: Patience,
     ) -> Result<v1::CreateRoomResponse, Failure> {
         principal.covered::<CreateRoom>()?;
         let snapshot = self.keeper.hub.snapshot();
@@ -95,7 +103,7 @@ impl Rooms {
         self.keeper.must_be_writable()?;
         let asked = v1::CreateRoomRequest { request_id: String::new(), ..request };
         let call = Call::new(&principal.subject, order.request_id, "CreateRoom", &asked, deadline);
-        let creation = Creation { order, permit, tenant: tenant(principal), deadline };
+        let creation = Creation { order, permit, tenant: tenant(principal), deadline, patience };
         let keeper = Arc::clone(&self.keeper);
         let work = |ticket, before| keeper.create(creation, ticket, before);
         self.journal.once(call, work).await
@@ -143,6 +151,7 @@ impl Rooms {
                 let message = "Parlor did not create this room: it has no labels and no policy, and force, with scope ops, changes the rest";
                 return Err(Failure::new(Reason::RoomNotManaged, message).with("room_id", room.to_string()));
             }
+            keeper.rates.change_guild(guild, 1)?;
             keeper.update(change, ticket).await
         };
         self.journal.once(call, work).await
@@ -153,6 +162,7 @@ impl Rooms {
         principal: &Principal,
         request: v1::EndRoomRequest,
         deadline: Instant,
+        patience: Patience,
     ) -> Result<v1::EndRoomResponse, Failure> {
         principal.covered::<EndRoom>()?;
         if request.force {
@@ -185,6 +195,7 @@ impl Rooms {
                 return Err(Failure::new(Reason::RoomNotManaged, message).with("room_id", room.to_string()));
             }
             keeper.must_be_writable()?;
+            keeper.rates.turn_in_guild(guild, patience).await?;
             let keep = move |draft: &mut crate::hub::Draft<'_>, answer: &v1::EndRoomResponse| {
                 ticket.answer(draft, &v1::EndRoomResponse { request_id: id.to_string(), ..answer.clone() });
             };
@@ -227,7 +238,7 @@ impl RoomService for Rooms {
     ) -> Result<Response<v1::CreateRoomResponse>, Status> {
         let principal = principal_of(request.extensions())?;
         let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
-        Ok(Response::new(self.create_one(&principal, request.into_inner(), deadline).await?))
+        Ok(Response::new(self.create_one(&principal, request.into_inner(), deadline, Patience::None).await?))
     }
 
     async fn get_room(&self, request: Request<v1::GetRoomRequest>) -> Result<Response<v1::GetRoomResponse>, Status> {
@@ -296,7 +307,7 @@ impl RoomService for Rooms {
     async fn end_room(&self, request: Request<v1::EndRoomRequest>) -> Result<Response<v1::EndRoomResponse>, Status> {
         let principal = principal_of(request.extensions())?;
         let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
-        Ok(Response::new(self.end_one(&principal, request.into_inner(), deadline).await?))
+        Ok(Response::new(self.end_one(&principal, request.into_inner(), deadline, Patience::None).await?))
     }
 
     async fn batch_create_rooms(
