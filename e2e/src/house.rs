@@ -32,8 +32,8 @@ const BOT_TOKEN: &str = "canary-bot-token.never.shown";
 /// How long news may be under way between the emulated Discord and the server of a test.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// The rates of calls that a house allows without end, unless a test is about them.
-const PATIENT: [&str; 8] = [
+/// The rates of calls that are allowed without end, unless a test is about them.
+pub(crate) const PATIENT: [&str; 8] = [
     "rates.reads_per_second",
     "rates.reads_burst",
     "rates.changes_per_second",

@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::Issuer;
+use crate::{Issuer, house::PATIENT};
 
 /// How long the program may take to serve, or to end once it was told to.
 const START: Duration = Duration::from_secs(20);
@@ -109,7 +109,8 @@ impl Parlord {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
             command.env_remove(name);
         }
-        for (key, value) in &run.settings {
+        let patient = PATIENT.map(|key| (key.to_owned(), "1000000".to_owned()));
+        for (key, value) in patient.iter().chain(&run.settings) {
             command.env(format!("PARLOR_{}", key.to_uppercase().replace('.', "__")), value);
         }
         command.current_dir(&run.store).env("PARLOR_STORE__DIR", run.store.join("store"));
