@@ -19,6 +19,8 @@ fn main() -> std::io::Result<()> {
         ("page_token", page_tokens()),
         ("create_room_request", creations()),
         ("update_room_request", changes()),
+        ("move_participant_request", moves()),
+        ("execute_webhook_request", executions()),
         ("subscribe_request", subscriptions()),
         ("grpc_web_body", calls()),
     ] {
@@ -32,6 +34,48 @@ fn main() -> std::io::Result<()> {
 }
 
 type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+fn moves() -> Seeds {
+    let sound = v1::MoveParticipantRequest {
+        guild_id: GUILD.to_owned(),
+        user_id: "300000000000000001".to_owned(),
+        to_room_id: "200000000000000002".to_owned(),
+        ignore_user_limit: true,
+        request_id: "0c3c0c3c-0c3c-4c3c-8c3c-0c3c0c3c0c3c".to_owned(),
+        audit_log_reason: "next round".to_owned(),
+    };
+    let wrong = v1::MoveParticipantRequest {
+        guild_id: "12*".to_owned(),
+        user_id: "30000000000000000".repeat(2),
+        to_room_id: "99999999999999999999".to_owned(),
+        request_id: "{0c3c0c3c-0c3c-4c3c-8c3c-0c3c0c3c0c3c}".to_owned(),
+        audit_log_reason: "ä".repeat(461),
+        ..sound.clone()
+    };
+    vec![("sound", sound.encode_to_vec()), ("wrong", wrong.encode_to_vec())]
+}
+
+fn executions() -> Seeds {
+    let sound = v1::ExecuteWebhookRequest {
+        guild_id: GUILD.to_owned(),
+        webhook_id: "400000000000000001".to_owned(),
+        content: "<@300000000000000001> your turn".to_owned(),
+        display_name: "Referee".to_owned(),
+        avatar_url: "https://parlor.example/referee.png".to_owned(),
+        mention_user_ids: vec!["300000000000000001".to_owned()],
+        request_id: "0c3c0c3c-0c3c-4c3c-8c3c-0c3c0c3c0c3c".to_owned(),
+    };
+    let wrong = v1::ExecuteWebhookRequest {
+        webhook_id: String::new(),
+        content: "\u{85}".to_owned(),
+        display_name: "DISCORD".to_owned(),
+        avatar_url: "http://parlor.example".to_owned(),
+        mention_user_ids: vec!["ann".to_owned(); 101],
+        request_id: "one".to_owned(),
+        ..sound.clone()
+    };
+    vec![("sound", sound.encode_to_vec()), ("wrong", wrong.encode_to_vec())]
+}
 
 fn claims() -> Value {
     json!({

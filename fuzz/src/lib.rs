@@ -19,6 +19,7 @@ mod fold;
 mod grpc_web;
 pub mod input;
 pub mod keys;
+mod people;
 mod requests;
 mod scene;
 
@@ -29,6 +30,7 @@ pub use self::{
     discord::{discord_answers, discord_error_body, gateway_payload},
     emulator::{emulator_control, emulator_gateway_payload, emulator_rest_request},
     grpc_web::grpc_web_body,
+    people::{execute_webhook_request, move_participant_request},
     requests::{create_room_request, page_token, subscribe_request, update_room_request},
 };
 
@@ -59,9 +61,11 @@ targets![
     emulator_control,
     emulator_gateway_payload,
     emulator_rest_request,
+    execute_webhook_request,
     gateway_payload,
     grpc_web_body,
     jwks,
+    move_participant_request,
     page_token,
     subscribe_request,
     token,

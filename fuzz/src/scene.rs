@@ -16,7 +16,10 @@ use parlor_server::{
     config::RatesConfig,
     hub::{self, CursorKey, Epoch, Hub, Retention},
     rates::Rates,
-    services::{DiscordRooms, EventService, Journal, RoomQuota, Rooms, StreamLimits, StreamRules},
+    services::{
+        DiscordMembers, DiscordRooms, DiscordWebhooks, EventService, Journal, Participants, RoomQuota, Rooms,
+        StreamLimits, StreamRules, Webhooks,
+    },
     store::{Recovered, Volatile},
 };
 use secrecy::SecretString;
@@ -79,10 +82,26 @@ pub(crate) fn empty_hub() -> Arc<Hub> {
 
 /// The service of rooms.
 pub(crate) fn rooms(hub: Arc<Hub>) -> Rooms {
-    let token = SecretString::from("no-bot");
-    let rest = Rest::new("http://discord.invalid/api/v10", &token).expect("a client that is never used");
     let journal = Journal::new(Arc::clone(&hub), BTreeMap::new(), Arc::new(keys::now));
-    Rooms::new(hub, DiscordRooms::new(Arc::new(rest)), journal, rates(), RoomQuota::new(100), Arc::new(keys::now))
+    Rooms::new(hub, DiscordRooms::new(rest()), journal, rates(), RoomQuota::new(100), Arc::new(keys::now))
+}
+
+/// The service of participants.
+pub(crate) fn participants(hub: Arc<Hub>) -> Participants {
+    let journal = Journal::new(Arc::clone(&hub), BTreeMap::new(), Arc::new(keys::now));
+    Participants::new(hub, DiscordMembers::new(rest()), journal, rates())
+}
+
+/// The service of webhooks.
+pub(crate) fn webhooks(hub: Arc<Hub>) -> Webhooks {
+    let journal = Journal::new(Arc::clone(&hub), BTreeMap::new(), Arc::new(keys::now));
+    Webhooks::new(hub, DiscordWebhooks::new(rest()), journal, rates(), Arc::new(keys::now))
+}
+
+/// A Discord that nobody asks.
+fn rest() -> Arc<Rest> {
+    let token = SecretString::from("no-bot");
+    Arc::new(Rest::new("http://discord.invalid/api/v10", &token).expect("a client that is never used"))
 }
 
 /// Rates that no input is too often for.

@@ -1,0 +1,2 @@
+#![no_main]
+parlor_libfuzzer::program!(execute_webhook_request);
