@@ -56,7 +56,7 @@ mod picture;
 mod position;
 mod watch;
 
-pub use parlor_proto::v1;
+pub use parlor_proto::{prost_types, v1};
 
 pub use self::{
     address::Address,

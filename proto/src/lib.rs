@@ -9,6 +9,9 @@ pub mod v1 {
     tonic::include_proto!("parlor.v1");
 }
 
+/// Times, durations and field masks, as the messages hold them.
+pub use prost_types;
+
 /// The encoded `FileDescriptorSet` of the package, imports included: what gRPC reflection serves.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/parlor.v1.binpb"));
 

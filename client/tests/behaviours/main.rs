@@ -11,6 +11,7 @@ mod exit_codes_say_what_happened;
 mod help_says_what_the_program_takes;
 mod participants_are_changed_from_the_command_line;
 mod program;
+mod rooms_are_changed_and_batched_from_the_command_line;
 mod rooms_are_made_and_ended_from_the_command_line;
 mod the_doctor_finds_what_is_wrong;
 mod the_library_mends_its_stream;

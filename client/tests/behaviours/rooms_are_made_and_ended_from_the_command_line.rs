@@ -45,7 +45,8 @@ async fn json_has_the_shape_that_every_language_prints() {
         r#"{{"room":{{"room":"{id}","guild":"{guild}","name":"Hall","kind":"stage","state":"active","managed":true,"category":"","user_limit":"#
     );
     assert!(made.stdout.starts_with(&room), "{made:?}");
-    assert!(made.stdout.contains(r#""participants":0},"cursor":""#), "{made:?}");
+    let rest = r#""participants":0,"region":"","video_quality":"auto","status":"","labels":{},"empty_timeout":0.0,"departure_timeout":0.0,"max_duration":0.0,"created_by":"tester"},"cursor":""#;
+    assert!(made.stdout.contains(rest), "{made:?}");
     assert!(made.stdout.ends_with(&format!("\",\"request_id\":\"{request_id}\"}}\n")), "{made:?}");
     // The same request makes no second room.
     assert_eq!(run(parlor(&house, &create)).await.stdout, made.stdout);

@@ -1,6 +1,7 @@
 //! The command line of parlor.
 
 mod participants;
+mod rooms;
 mod webhooks;
 
 use std::{path::PathBuf, time::Duration};
@@ -12,6 +13,7 @@ use parlor_client::v1;
 
 pub(crate) use self::{
     participants::{Change, Participants},
+    rooms::{Batch, Channels, Create, Policy, RoomKind, Rooms, Update, VideoQuality},
     webhooks::{Execute, Webhooks},
 };
 use crate::token::Scope;
@@ -102,7 +104,7 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create, show, list and end rooms
+    /// Create, show, list, change and end rooms
     #[command(subcommand)]
     Rooms(Rooms),
     /// Show who is in which room; move, disconnect, mute and deafen them
@@ -111,6 +113,9 @@ pub(crate) enum Command {
     /// Make, show, delete and execute Discord's webhooks
     #[command(subcommand)]
     Webhooks(Webhooks),
+    /// Show a guild's channels and post into them
+    #[command(subcommand)]
+    Channels(Channels),
     /// Show the guilds that Parlor serves
     #[command(subcommand)]
     Guilds(Guilds),
@@ -139,89 +144,6 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         directory: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Rooms {
-    /// Make a voice or stage channel (scope rooms:write)
-    #[command(after_help = "Examples:
-  parlor rooms create Standup --guild 1100000000000000001
-  parlor rooms create \"Town hall\" --guild 1100000000000000001 --kind stage --reason \"all hands\"
-  id=$(parlor rooms create Standup --guild 1100000000000000001 | cut -f1)")]
-    Create(Create),
-    /// Show one room (scope rooms:read)
-    #[command(after_help = "Example:
-  parlor rooms get 1100000000000000012 --output json")]
-    Get {
-        /// The room's id, which is the channel's
-        room: String,
-    },
-    /// Show every room that the token covers (scope rooms:read)
-    #[command(
-        visible_alias = "ls",
-        after_help = "Examples:
-  parlor rooms list --guild 1100000000000000001
-  parlor rooms list --managed | cut -f1        ids of the rooms that Parlor made"
-    )]
-    List {
-        /// Only rooms of this guild
-        #[arg(long, value_name = "ID")]
-        guild: Option<String>,
-        /// Only rooms that Parlor made
-        #[arg(long)]
-        managed: bool,
-    },
-    /// Delete a room's channel; whoever is in it is disconnected (scope rooms:write)
-    #[command(after_help = "A room that has ended already is no error.
-
-Examples:
-  parlor rooms end 1100000000000000012
-  parlor rooms end 1100000000000000012 --force --reason \"moved elsewhere\"")]
-    End {
-        /// The room's id
-        room: String,
-        /// Also where Parlor did not make it (scope ops)
-        #[arg(long)]
-        force: bool,
-        /// Why, for the guild's audit log: up to 460 characters
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-    },
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Create {
-    /// The room's name, 1 to 100 characters
-    pub(crate) name: String,
-    /// The guild to make it in
-    #[arg(long, value_name = "ID")]
-    pub(crate) guild: String,
-    /// What sort of channel
-    #[arg(long, value_enum, default_value_t = RoomKind::Voice)]
-    pub(crate) kind: RoomKind,
-    /// The category to put it in
-    #[arg(long, value_name = "ID")]
-    pub(crate) category: Option<String>,
-    /// How many people may be in it at once: 0 for no limit, to 99 (stage: 10,000)
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) user_limit: i32,
-    /// The audio bitrate in bits per second, 8000 to 384000; 0 for Discord's default
-    #[arg(long, value_name = "BPS", default_value_t = 0)]
-    pub(crate) bitrate: i32,
-    /// A UUID that makes the call safe to repeat: the same one never makes a second room [default: a new one]
-    #[arg(long, value_name = "UUID")]
-    pub(crate) request_id: Option<String>,
-    /// Why, for the guild's audit log: up to 460 characters
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum RoomKind {
-    /// Everybody may speak
-    Voice,
-    /// Speakers before an audience
-    Stage,
 }
 
 #[derive(Debug, Subcommand)]
@@ -370,7 +292,7 @@ pub(crate) struct Doctor {
 }
 
 /// A time such as `90s`, `15m` or `1h 30m`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let span: SignedDuration = text.parse().map_err(|_| "a time is written as 90s, 15m or 1h 30m".to_owned())?;
     Duration::try_from(span).map_err(|_| "a time cannot be negative".to_owned())
 }

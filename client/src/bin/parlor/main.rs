@@ -56,6 +56,7 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<ExitCode, Failure> {
             participants::run(command, &session::connect(&global).await?, terminal).await?;
         }
         Command::Webhooks(command) => webhooks::run(command, &session::connect(&global).await?, terminal).await?,
+        Command::Channels(command) => rooms::channels(command, &session::connect(&global).await?, terminal).await?,
         Command::Guilds(command) => rooms::guilds(command, &session::connect(&global).await?, terminal).await?,
         Command::Events(Events::Watch(watch)) => watch::run(watch, &global, terminal).await?,
         Command::Token(request) => token::run(&request, terminal, SystemTime::now())?,

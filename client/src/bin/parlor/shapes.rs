@@ -1,7 +1,9 @@
 //! What `--output json` prints of rooms, guilds, participants and webhooks. e2e/clients/README.md describes the shapes; other languages print the
 //! same.
 
-use parlor_client::v1;
+use std::{collections::BTreeMap, time::Duration};
+
+use parlor_client::{prost_types, v1};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -16,6 +18,15 @@ pub(crate) struct RoomShape<'a> {
     user_limit: i32,
     bitrate_bps: i32,
     participants: i32,
+    region: &'a str,
+    video_quality: String,
+    status: &'a str,
+    labels: &'a BTreeMap<String, String>,
+    /// In seconds; 0 for never.
+    empty_timeout: f64,
+    departure_timeout: f64,
+    max_duration: f64,
+    created_by: &'a str,
 }
 
 impl<'a> From<&'a v1::Room> for RoomShape<'a> {
@@ -31,6 +42,14 @@ impl<'a> From<&'a v1::Room> for RoomShape<'a> {
             user_limit: room.user_limit,
             bitrate_bps: room.bitrate_bps,
             participants: room.participant_count,
+            region: &room.region,
+            video_quality: quality(room),
+            status: &room.status,
+            labels: &room.labels,
+            empty_timeout: seconds(room.policy.and_then(|policy| policy.empty_timeout)),
+            departure_timeout: seconds(room.policy.and_then(|policy| policy.departure_timeout)),
+            max_duration: seconds(room.policy.and_then(|policy| policy.max_duration)),
+            created_by: &room.created_by,
         }
     }
 }
@@ -109,15 +128,52 @@ impl<'a> From<&'a v1::Webhook> for WebhookShape<'a> {
     }
 }
 
+#[derive(Serialize)]
+pub(crate) struct ChannelShape<'a> {
+    channel: &'a str,
+    guild: &'a str,
+    name: &'a str,
+    kind: String,
+    category: &'a str,
+}
+
+impl<'a> From<&'a v1::Channel> for ChannelShape<'a> {
+    fn from(channel: &'a v1::Channel) -> Self {
+        Self {
+            channel: &channel.channel_id,
+            guild: &channel.guild_id,
+            name: &channel.display_name,
+            kind: channel_kind(channel),
+            category: &channel.category_id,
+        }
+    }
+}
+
 /// The kind of a webhook, as `incoming`.
 pub(crate) fn webhook_kind(webhook: &v1::Webhook) -> String {
     v1::WebhookKind::try_from(webhook.kind)
         .map_or_else(|_| unknown(), |kind| lower(kind.as_str_name(), "WEBHOOK_KIND_"))
 }
 
+/// The kind of a channel, as `category`.
+pub(crate) fn channel_kind(channel: &v1::Channel) -> String {
+    let kind = v1::ChannelKind::try_from(channel.kind);
+    kind.map_or_else(|_| unknown(), |kind| lower(kind.as_str_name(), "CHANNEL_KIND_"))
+}
+
 /// The kind of a room, as `voice`.
 pub(crate) fn kind(room: &v1::Room) -> String {
     v1::RoomKind::try_from(room.kind).map_or_else(|_| unknown(), |kind| lower(kind.as_str_name(), "ROOM_KIND_"))
+}
+
+/// How cameras are sent, as `auto`.
+fn quality(room: &v1::Room) -> String {
+    let quality = v1::VideoQuality::try_from(room.video_quality);
+    quality.map_or_else(|_| unknown(), |quality| lower(quality.as_str_name(), "VIDEO_QUALITY_"))
+}
+
+fn seconds(time: Option<prost_types::Duration>) -> f64 {
+    time.and_then(|time| Duration::try_from(time).ok()).unwrap_or_default().as_secs_f64()
 }
 
 /// The state of a room, as `active`.

@@ -1,10 +1,14 @@
-//! `parlor rooms` and `parlor guilds`.
+//! `parlor rooms`, `parlor channels` and `parlor guilds`.
 
-use parlor_client::{Parlor, v1};
+mod batch;
+mod change;
+
+use parlor_client::{CallError, Parlor, v1};
 use serde::Serialize;
 
+pub(crate) use self::change::channels;
 use crate::{
-    cli::{Create, Guilds, RoomKind, Rooms},
+    cli::{Create, Guilds, RoomKind, Rooms, VideoQuality},
     failure::Failure,
     shapes::{GuildShape, RoomShape, kind, state},
     terminal::{Terminal, Tone},
@@ -14,7 +18,12 @@ const ROOM_HEADER: [&str; 7] = ["ROOM", "GUILD", "NAME", "KIND", "STATE", "PEOPL
 
 pub(crate) async fn run(command: Rooms, parlor: &Parlor, terminal: Terminal) -> Result<(), Failure> {
     match command {
-        Rooms::Create(create) => self::create(create, parlor, terminal).await,
+        Rooms::Create(create) => self::create(*create, parlor, terminal).await,
+        Rooms::Update(update) => change::update(*update, parlor, terminal).await,
+        Rooms::Batch { what, file, request_id, force, reason } => {
+            let common = batch::Common { request_id, force, reason };
+            batch::run(what, file.as_deref(), common, parlor, terminal).await
+        }
         Rooms::Get { room } => {
             let room = parlor.get_room(room).await?;
             if terminal.is_json() {
@@ -26,10 +35,11 @@ pub(crate) async fn run(command: Rooms, parlor: &Parlor, terminal: Terminal) -> 
             }
             Ok(terminal.table(&ROOM_HEADER, &[row(&room)])?)
         }
-        Rooms::List { guild, managed } => {
+        Rooms::List { guild, managed, labels } => {
             let request = v1::ListRoomsRequest {
                 guild_id: guild.unwrap_or_default(),
                 managed_only: managed,
+                labels: labels.into_iter().collect(),
                 page_size: LARGEST_PAGE,
                 ..Default::default()
             };
@@ -121,15 +131,25 @@ async fn create(create: Create, parlor: &Parlor, terminal: Terminal) -> Result<(
         category_id: create.category.unwrap_or_default(),
         user_limit: create.user_limit,
         bitrate_bps: create.bitrate,
+        region: create.region.unwrap_or_default(),
+        status: create.status.unwrap_or_default(),
+        private: (!create.private.is_empty() || !create.private_roles.is_empty())
+            .then_some(v1::PrivateRoom { user_ids: create.private, role_ids: create.private_roles }),
+        labels: create.labels.into_iter().collect(),
+        policy: change::policy(create.policy),
+        invite: create.invite.then(|| v1::InviteOptions {
+            max_age: create.invite_max_age.and_then(|time| time.try_into().ok()),
+            max_uses: create.invite_max_uses,
+            temporary: false,
+        }),
         request_id: request_id.clone(),
         audit_log_reason: create.reason.unwrap_or_default(),
         ..Default::default()
     };
-    request.set_kind(match create.kind {
-        RoomKind::Voice => v1::RoomKind::Voice,
-        RoomKind::Stage => v1::RoomKind::Stage,
-    });
-    let (room, position) = parlor.create_room_at(request).await.map_err(|error| {
+    request.set_kind(kind_of(create.kind));
+    request.set_video_quality(quality_of(create.video_quality));
+    let answer = parlor.rooms().create_room(request).await.map_err(|status| {
+        let error = CallError::from(status);
         // Whether there is a room nobody knows; the same id finds out without making a second one.
         let unknown =
             error.reason.as_deref() == Some("CREATE_OUTCOME_UNKNOWN") || error.code == tonic::Code::DeadlineExceeded;
@@ -140,20 +160,43 @@ async fn create(create: Create, parlor: &Parlor, terminal: Terminal) -> Result<(
             failure
         }
     })?;
+    let answer = answer.into_inner();
+    let room = answer.room.unwrap_or_default();
     if terminal.is_json() {
         #[derive(Serialize)]
         struct Answer<'a> {
             room: RoomShape<'a>,
             cursor: &'a str,
             request_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            invite: Option<&'a str>,
         }
         return Ok(terminal.json(&Answer {
             room: (&room).into(),
-            cursor: &position.cursor,
+            cursor: &answer.cursor,
             request_id: &request_id,
+            invite: answer.invite.as_ref().map(|invite| invite.url.as_str()),
         })?);
     }
-    Ok(terminal.table(&ROOM_HEADER, &[row(&room)])?)
+    terminal.table(&ROOM_HEADER, &[row(&room)])?;
+    match answer.invite {
+        Some(invite) => Ok(terminal.line(&invite.url)?),
+        None => Ok(()),
+    }
+}
+
+fn kind_of(kind: RoomKind) -> v1::RoomKind {
+    match kind {
+        RoomKind::Voice => v1::RoomKind::Voice,
+        RoomKind::Stage => v1::RoomKind::Stage,
+    }
+}
+
+fn quality_of(quality: VideoQuality) -> v1::VideoQuality {
+    match quality {
+        VideoQuality::Auto => v1::VideoQuality::Auto,
+        VideoQuality::Full => v1::VideoQuality::Full,
+    }
 }
 
 fn row(room: &v1::Room) -> Vec<String> {

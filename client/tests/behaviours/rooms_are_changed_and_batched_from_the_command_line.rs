@@ -1,0 +1,108 @@
+//! Options of a room, changes of it, many rooms at once, channels and messages.
+
+use std::io::Write as _;
+
+use discord_emulator::{GENERAL, LOBBY, PARLOR_DEV, VOICE_CATEGORY};
+use parlor_e2e::House;
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use crate::program::{parlor, run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_with_everything_and_a_change_of_it() {
+    let house = House::start().await;
+    let guild = PARLOR_DEV.to_string();
+    let create = ["rooms", "create", "Film club", "--guild", &guild, "--label", "team=films", "--label", "size=big"];
+    let more =
+        ["--region", "rotterdam", "--video-quality", "full", "--status", "The Third Man", "--max-duration", "2h"];
+    let invite = ["--departure-timeout", "10m", "--invite", "--invite-max-uses", "5"];
+    let made = run(parlor(&house, &[&create[..], &more, &invite].concat())).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let id = made.stdout.split('\t').next().expect("an id").to_owned();
+    let url = made.stdout.lines().nth(1).expect("the invite");
+    assert!(url.starts_with("https://discord.gg/"), "{made:?}");
+
+    let got = run(parlor(&house, &["rooms", "get", &id, "-o", "json"])).await.json();
+    let room = &got["room"];
+    assert_eq!((&room["region"], &room["video_quality"]), (&json!("rotterdam"), &json!("full")));
+    assert_eq!((&room["status"], &room["labels"]), (&json!("The Third Man"), &json!({"size": "big", "team": "films"})));
+    assert_eq!((&room["max_duration"], &room["departure_timeout"]), (&json!(7200.0), &json!(600.0)));
+    let listed = run(parlor(&house, &["rooms", "list", "--label", "team=films"])).await;
+    assert_eq!(listed.row()[0], id);
+
+    let update = ["rooms", "update", &id, "--status", "", "--user-limit", "7", "--label", "team=books", "-o", "json"];
+    let changed = run(parlor(&house, &update)).await.json();
+    let room = &changed["room"];
+    assert_eq!((&room["status"], &room["user_limit"]), (&json!(""), &json!(7)));
+    assert_eq!((&room["labels"], &room["region"]), (&json!({"team": "books"}), &json!("rotterdam")));
+    let nothing = run(parlor(&house, &["rooms", "update", &id])).await;
+    assert_eq!(nothing.code, Some(2), "{nothing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_become_rooms_and_rooms_end_by_lines() {
+    let house = House::start().await;
+    let guild = PARLOR_DEV.to_string();
+    let mut file = NamedTempFile::new().expect("a file");
+    for table in 1..=26 {
+        writeln!(file, "{}", json!({"name": format!("Table {table}"), "guild": guild, "labels": {"event": "quiz"}}))
+            .expect("written");
+    }
+    writeln!(file, "{}", json!({"name": "Nowhere", "guild": "1100000000000099999"})).expect("written");
+    let path = file.path().display().to_string();
+    let id = "55555555-5555-4555-8555-555555555555";
+    let batch = ["rooms", "batch", "create", &path, "--request-id", id];
+    let made = run(parlor(&house, &batch)).await;
+    assert_eq!(made.code, Some(1), "one of them failed: {made:?}");
+    assert_eq!(made.stdout.lines().count(), 27);
+    assert!(made.stdout.lines().nth(26).expect("the last").starts_with("Nowhere\tGUILD_UNKNOWN\t"), "{made:?}");
+    assert!(made.stderr.contains("25 of 27") && made.stderr.contains("27 of 27, 1 failed"), "{made:?}");
+    assert_eq!(run(parlor(&house, &batch)).await.stdout, made.stdout, "nothing is made twice");
+    let tables = house.emulator.world(|world| world.channels_named("Table 26").count());
+    assert_eq!(tables, 1);
+
+    let listed = run(parlor(&house, &["rooms", "list", "--label", "event=quiz"])).await;
+    assert_eq!(listed.stdout.lines().count(), 26);
+    let mut file = NamedTempFile::new().expect("a file");
+    file.write_all(listed.stdout.as_bytes()).expect("written");
+    let path = file.path().display().to_string();
+    let ended = run(parlor(&house, &["rooms", "batch", "end", &path, "-o", "json"])).await;
+    assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 26), "{ended:?}");
+    let listed = run(parlor(&house, &["rooms", "list", "--label", "event=quiz", "-o", "json"])).await;
+    assert_eq!(listed.json(), json!({"rooms": []}));
+
+    let mut wrong = NamedTempFile::new().expect("a file");
+    writeln!(wrong, "{}", json!({"name": "Never", "guild": guild})).expect("written");
+    writeln!(wrong, "{}", json!({"nmae": "Never", "guild": guild})).expect("written");
+    let path = wrong.path().display().to_string();
+    let refused = run(parlor(&house, &["rooms", "batch", "create", &path])).await;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("line 2"), "{refused:?}");
+    assert_eq!(house.emulator.world(|world| world.channels_named("Never").count()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_and_messages() {
+    let house = House::start().await;
+    let guild = PARLOR_DEV.to_string();
+    let listed = run(parlor(&house, &["channels", "list", "--guild", &guild])).await;
+    let category = VOICE_CATEGORY.to_string();
+    assert!(
+        listed.stdout.lines().any(|line| line.starts_with(&category) && line.contains("\tcategory\t")),
+        "{listed:?}"
+    );
+    let token = parlor_e2e::Issuer::get()
+        .sign(&parlor_e2e::Token { scope: "rooms:read messages:write".to_owned(), ..Default::default() });
+    for (channel, guild) in [(LOBBY, None), (GENERAL, Some(guild.as_str()))] {
+        let channel = channel.to_string();
+        let mut arguments = vec!["channels", "send", &channel, "It begins"];
+        arguments.extend(guild.iter().flat_map(|guild| ["--guild", guild]));
+        let mut command = parlor(&house, &arguments);
+        command.env("PARLOR_TOKEN", &token);
+        let sent = run(command).await;
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+    }
+    let counts = house.emulator.world(|world| (world.messages(LOBBY).len(), world.messages(GENERAL).len()));
+    assert_eq!(counts, (1, 1));
+}
