@@ -6,6 +6,16 @@ use std::{fs, path::Path};
 use parlor_fuzz::keys;
 use parlor_proto::v1::{self, subscribe_voice_events_request::Start};
 use parlor_server::hub::{CursorKey, Epoch, Position, Sequence};
+use parlor_voice_wire::{
+    Ssrc, TransitionId,
+    discovery::{Ping, Request, Response},
+    frame::{ClearRange, Trailer},
+    gateway::{DaveClientMessage, DaveServerMessage, ProposalsOperation, Sequence as GatewaySequence, Version},
+    opus,
+    rtcp::{Packet, ReportBlock},
+    rtp::{Header, ONE_BYTE_PROFILE, RtpTimestamp, SequenceNumber},
+    transport::{Content, Extension, Mode, Sealer, TransportKey},
+};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -23,6 +33,11 @@ fn main() -> std::io::Result<()> {
         ("execute_webhook_request", executions()),
         ("subscribe_request", subscriptions()),
         ("grpc_web_body", calls()),
+        ("voice_dave_opcode", dave_opcodes()),
+        ("voice_discovery", discoveries()),
+        ("voice_frame_trailer", frames()),
+        ("voice_rtcp", reports()),
+        ("voice_rtp", datagrams()),
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         fs::create_dir_all(&folder)?;
@@ -370,5 +385,107 @@ fn calls() -> Seeds {
         ("preflight", b"OPTIONS /parlor.v1.RoomService/ListRooms\norigin: https://app.example\naccess-control-request-method: POST\naccess-control-request-headers: content-type,x-grpc-web,authorization\n\n".to_vec()),
         ("page", b"GET /\naccept: text/html\n\n".to_vec()),
         ("deadline_gone", call(&format!("{rooms}/EndRoom"), &format!("{native}\ngrpc-timeout: 0n"), &framed(b"\x0a\x12200000000000000001".to_vec()))),
+    ]
+}
+
+fn dave_opcodes() -> Seeds {
+    let transition_id = TransitionId::new(17);
+    let (append, revoke) = (ProposalsOperation::Append, ProposalsOperation::Revoke);
+    let server = |message: DaveServerMessage<'_>| message.write(GatewaySequence::new(5), Version::V8);
+    let sender = DaveServerMessage::ExternalSender(&[0x40, 0x41, 4]);
+    vec![
+        ("external_sender", server(sender)),
+        ("external_sender_before_version_8", sender.write(GatewaySequence::new(5), Version::V4)),
+        ("proposals", server(DaveServerMessage::Proposals { operation: append, proposals: &[3, 1, 2, 3] })),
+        ("revoked", server(DaveServerMessage::Proposals { operation: revoke, proposals: &[0] })),
+        ("commit", server(DaveServerMessage::AnnounceCommit { transition_id, commit: &[0, 1, 0, 1] })),
+        ("welcome", server(DaveServerMessage::Welcome { transition_id, welcome: &[0, 2] })),
+        ("key_package", DaveClientMessage::KeyPackage(&[0, 1, 0, 2]).write()),
+        ("commit_welcome", DaveClientMessage::CommitWelcome(&[0, 1, 0, 2]).write()),
+        ("no_opcode", vec![0, 5]),
+    ]
+}
+
+fn discoveries() -> Seeds {
+    let ssrc = Ssrc::new(0x0708_090A);
+    let response = |address: &str| Response { ssrc, address: address.parse().expect("an address") }.write();
+    vec![
+        ("request", Request { ssrc }.write().to_vec()),
+        ("response", response("203.0.113.9:50000").to_vec()),
+        ("response_ipv6", response("[2001:db8::1]:50000").to_vec()),
+        ("short", response("203.0.113.9:50000")[..70].to_vec()),
+        ("ping", Ping { number: 7 }.write().to_vec()),
+        ("answer", Ping { number: 7 }.write_answer().to_vec()),
+    ]
+}
+
+fn frames() -> Seeds {
+    let framed = |ranges: &[(u32, u32)], nonce| {
+        let clear = ranges.iter().map(|(offset, len)| ClearRange { offset: *offset, len: *len }).collect();
+        let mut frame = vec![0xAB; 20];
+        Trailer { tag: [7; 8], nonce, clear }.write(&mut frame).expect("fits");
+        frame
+    };
+    vec![
+        ("opus", framed(&[], 1)),
+        ("second_generation", framed(&[], 1 << 24)),
+        ("two_ranges", framed(&[(0, 3), (10, 10)], 300)),
+        ("range_outside", framed(&[(0, 300)], 1)),
+        ("silence", opus::SILENCE.to_vec()),
+        ("empty", Vec::new()),
+    ]
+}
+
+fn reports() -> Seeds {
+    let ssrc = Ssrc::new(1);
+    let block = ReportBlock { ssrc: Ssrc::new(2), fraction_lost: 64, lost: -1, ..ReportBlock::default() };
+    let (ntp_time, rtp_time, packets, bytes) = (1 << 40, 960, 2, 300);
+    let blocks = vec![block, block];
+    let sender = Packet::SenderReport { ssrc, ntp_time, rtp_time, packets, bytes, blocks: blocks.clone() };
+    let about = Ssrc::new(3);
+    let nack = Packet::Feedback { about_payload: false, format: 1, ssrc, about, control: vec![0, 1, 0, 0] };
+    let written = |packets: &[Packet]| {
+        let mut bytes = Vec::new();
+        packets.iter().for_each(|packet| packet.write(&mut bytes));
+        bytes
+    };
+    vec![
+        ("sender_report", written(std::slice::from_ref(&sender))),
+        ("receiver_report", written(&[Packet::ReceiverReport { ssrc, blocks }])),
+        ("compound", written(&[sender, nack, Packet::Goodbye(vec![ssrc, about])])),
+        ("another_kind", vec![0x80, 207, 0, 1, 1, 2, 3, 4]),
+        ("cut", vec![0x81, 200, 0, 12, 0, 0, 0, 1]),
+    ]
+}
+
+fn datagrams() -> Seeds {
+    let header = Header::opus(SequenceNumber::new(0x0102), RtpTimestamp::new(0x0304_0506), Ssrc::new(0x0708_090A));
+    let mixed = Header { contributing: vec![Ssrc::new(5), Ssrc::new(6)], marker: true, ..header.clone() };
+    let extension = Some(Extension { profile: ONE_BYTE_PROFILE, elements: &[0x10, 0xFF, 0x90, 0x02] });
+    let plain = Content::payload(&opus::SILENCE);
+    let extended = Content { extension, ..plain };
+    let padded = Content { padding: 3, ..extended };
+    let sealed = |mode: u8, header: &Header, content| {
+        let mut datagram = vec![mode];
+        let mode = Mode::ALL[usize::from(mode)];
+        Sealer::new(mode, &TransportKey::new(keys::TRANSPORT), 9)
+            .seal_rtp(header, content, &mut datagram)
+            .expect("has nonces");
+        datagram
+    };
+    let mut open = vec![0];
+    Header { padded: true, extended: true, ..header.clone() }.write(&mut open);
+    open.extend([0xBE, 0xDE, 0, 1, 0x10, 0xFF, 0x90, 2, 0xF8, 0xFF, 0xFE, 0, 0, 3]);
+    vec![
+        ("aes", sealed(0, &header, plain)),
+        ("aes_extended", sealed(0, &mixed, extended)),
+        ("xchacha_padded", sealed(1, &header, padded)),
+        ("xsalsa_lite_rtpsize", sealed(2, &header, extended)),
+        ("xsalsa_lite", sealed(3, &header, plain)),
+        ("xsalsa_suffix", sealed(4, &header, plain)),
+        ("xsalsa", sealed(5, &header, plain)),
+        ("opened", open),
+        ("rtcp", vec![0, 0x81, 0xC9, 0, 7, 7, 8, 9, 10]),
+        ("two_frames_of_60_ms", [&[0][..], &[0x80, 0x78, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[0x19, 1, 2]].concat()),
     ]
 }

@@ -20,6 +20,11 @@ pub const KID: &str = "key-1";
 pub const NOW: u64 = 1_800_000_000;
 /// How far the issuer's clock may be off.
 pub const LEEWAY: Duration = Duration::from_secs(30);
+/// The key of voice transport: 0 to 31.
+pub const TRANSPORT: [u8; 32] = [
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30,
+    31,
+];
 
 // Ed25519 signs the same text with the same bytes, so "accepts only what was signed" can be checked by signing again.
 static KEY: LazyLock<Ed25519KeyPair> =

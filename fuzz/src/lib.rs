@@ -22,6 +22,7 @@ pub mod keys;
 mod people;
 mod requests;
 mod scene;
+mod voice_wire;
 
 pub use self::{
     auth::{bearer_header, jwks, token, token_claims},
@@ -32,6 +33,9 @@ pub use self::{
     grpc_web::grpc_web_body,
     people::{execute_webhook_request, move_participant_request},
     requests::{create_room_request, page_token, subscribe_request, update_room_request},
+    voice_wire::{
+        voice_dave_opcode, voice_discovery, voice_frame_trailer, voice_gateway_payload, voice_rtcp, voice_rtp,
+    },
 };
 
 /// A parser's function, and its name.
@@ -71,4 +75,10 @@ targets![
     token,
     token_claims,
     update_room_request,
+    voice_dave_opcode,
+    voice_discovery,
+    voice_frame_trailer,
+    voice_gateway_payload,
+    voice_rtcp,
+    voice_rtp,
 ];

@@ -76,6 +76,12 @@ replayed![
     token,
     token_claims,
     update_room_request,
+    voice_dave_opcode,
+    voice_discovery,
+    voice_frame_trailer,
+    voice_gateway_payload,
+    voice_rtcp,
+    voice_rtp,
 ];
 
 /// A target is a function, a test here, a folder of inputs and a program for libFuzzer: all or none.

@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Crates of the house, each with the crates of the house that it may depend on. Tests (dev-dependencies) may reach further.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("parlor-proto", &[]),
     ("parlor-gateway", &["parlor-proto"]),
+    ("parlor-voice-wire", &[]),
     ("parlor-server", &["parlor-gateway", "parlor-proto", "discord-emulator"]),
     ("parlor-client", &["parlor-proto"]),
     ("discord-emulator", &[]),
     ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "discord-emulator"]),
     ("parlor-bench", &["parlor-gateway", "parlor-proto", "parlor-server"]),
-    ("parlor-fuzz", &["parlor-gateway", "parlor-proto", "parlor-server", "discord-emulator"]),
+    ("parlor-fuzz", &["parlor-gateway", "parlor-proto", "parlor-server", "parlor-voice-wire", "discord-emulator"]),
     ("parlor-proof", &["parlor-gateway", "parlor-proto", "parlor-server"]),
 ];
 
