@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Crates of the house, each with the crates of the house that it may depend on. Tests (dev-dependencies) may reach further.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("parlor-proto", &[]),
     ("parlor-gateway", &["parlor-proto"]),
     ("parlor-voice-wire", &[]),
+    ("parlor-voice", &["parlor-voice-wire"]),
     ("parlor-server", &["parlor-gateway", "parlor-proto", "discord-emulator"]),
     ("parlor-client", &["parlor-proto"]),
     ("discord-emulator", &[]),

@@ -1,0 +1,8 @@
+//! Audio in both directions, once a voice server has given a key.
+
+mod receive;
+mod send;
+mod stream;
+
+pub(crate) use receive::{Judges, Receiver};
+pub(crate) use send::{Sender, Sent};

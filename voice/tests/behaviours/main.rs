@@ -1,0 +1,15 @@
+//! What a voice session does, seen from outside: inputs in, outputs out, on virtual time.
+
+mod fake_group;
+mod scripted;
+mod simulation;
+
+mod a_close_code_decides_how_to_go_on;
+mod a_session_joins;
+mod a_source_belongs_to_whom_the_server_says;
+mod end_to_end_encryption_follows_the_opcodes;
+mod frames_come_in_their_turn;
+mod opted_out_users_are_not_heard;
+mod speech_begins_and_ends;
+mod the_main_gateway_decides_where_to_be;
+mod transitions_lose_nothing;
