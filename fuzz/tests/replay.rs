@@ -82,6 +82,7 @@ replayed![
     voice_gateway_payload,
     voice_rtcp,
     voice_rtp,
+    voice_session,
 ];
 
 /// A target is a function, a test here, a folder of inputs and a program for libFuzzer: all or none.

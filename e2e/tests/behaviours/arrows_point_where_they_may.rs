@@ -15,7 +15,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("discord-emulator", &[]),
     ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "discord-emulator"]),
     ("parlor-bench", &["parlor-gateway", "parlor-proto", "parlor-server"]),
-    ("parlor-fuzz", &["parlor-gateway", "parlor-proto", "parlor-server", "parlor-voice-wire", "discord-emulator"]),
+    (
+        "parlor-fuzz",
+        &["parlor-gateway", "parlor-proto", "parlor-server", "parlor-voice", "parlor-voice-wire", "discord-emulator"],
+    ),
     ("parlor-proof", &["parlor-gateway", "parlor-proto", "parlor-server"]),
 ];
 

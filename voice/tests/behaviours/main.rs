@@ -10,6 +10,7 @@ mod a_source_belongs_to_whom_the_server_says;
 mod end_to_end_encryption_follows_the_opcodes;
 mod frames_come_in_their_turn;
 mod opted_out_users_are_not_heard;
+mod real_keys_open_what_they_should;
 mod speech_begins_and_ends;
 mod the_main_gateway_decides_where_to_be;
 mod transitions_lose_nothing;

@@ -89,6 +89,7 @@ struct Person {
     user: u64,
     session: Session<FakeGroup>,
     due: Option<Duration>,
+    joined: Duration,
     connected: bool,
     leaving: bool,
     spoken: u32,
@@ -294,6 +295,7 @@ impl World {
             user,
             session,
             due: None,
+            joined: self.now,
             connected: false,
             leaving: false,
             spoken: 0,
@@ -700,7 +702,7 @@ impl World {
         let present: Vec<u64> =
             self.people.values().filter(|person| !person.leaving).map(|person| person.user).collect();
         let settled = self.people.values().all(|person| person.connected && !person.leaving);
-        match self.random.u8(0..10) {
+        match self.random.u8(0..16) {
             0..=3 => {
                 let absent: Vec<u64> = (1..=PEOPLE)
                     .filter(|user| !self.people.contains_key(user) && !self.clients.contains_key(user))
@@ -713,8 +715,8 @@ impl World {
                 let user = self.random.choice(present).expect("more than one");
                 self.leave(user);
             }
-            7 => self.swap(),
-            8 => {
+            7..=11 => self.swap(),
+            12..=13 => {
                 let open: Vec<(u64, SocketId)> = self
                     .clients
                     .iter()
@@ -727,19 +729,18 @@ impl World {
                     self.at(Duration::ZERO, Happening::Closed(user, socket));
                 }
             }
-            9 if settled && present.len() > 2 && self.delivery.is_quiet() => {
-                if self.random.bool() {
-                    self.script = Script::Changing;
-                    self.report.downgrades += 1;
-                    let now = self.now;
-                    self.delivery.downgrade(&present, now);
-                    self.pass_on();
-                } else {
-                    let members: Vec<u64> = present.into_iter().filter(|user| self.delivery.is_member(*user)).collect();
-                    let unlucky = self.random.choice(members);
-                    if let Some(client) = unlucky.and_then(|user| self.clients.get_mut(&user)) {
-                        client.corrupt_next_commit = true;
-                    }
+            14 if settled && present.len() > 2 && self.delivery.is_quiet() => {
+                self.script = Script::Changing;
+                self.report.downgrades += 1;
+                let now = self.now;
+                self.delivery.downgrade(&present, now);
+                self.pass_on();
+            }
+            15 => {
+                let members: Vec<u64> = present.into_iter().filter(|user| self.delivery.is_member(*user)).collect();
+                let unlucky = self.random.choice(members);
+                if let Some(client) = unlucky.and_then(|user| self.clients.get_mut(&user)) {
+                    client.corrupt_next_commit = true;
                 }
             }
             _ => {}
@@ -769,7 +770,10 @@ impl World {
         // A source that came back to somebody while their packets of before are under way would have a hole in its numbers.
         let again = self.now < self.swapped + Duration::from_secs(3);
         // Who has no keys cannot tell whose the packets are that were lost.
-        let grouped = self.people.keys().all(|user| self.delivery.is_member(*user));
+        let grouped = self
+            .people
+            .values()
+            .all(|person| self.delivery.is_member(person.user) && self.now > person.joined + Duration::from_secs(5));
         if able.len() < 2 || !grouped || !self.delivery.is_quiet() || again {
             return;
         }
