@@ -179,13 +179,23 @@ impl Known {
         let before = self.guilds.remove(&id).unwrap_or_default();
         let mut after = before.clone();
         let mut there = BTreeSet::new();
+        let waiting = after.waiting.take().unwrap_or_default();
+        // Nobody can tell whether the snapshot is older or newer than what was said since the session began: each last word holds.
+        let mut rooms: BTreeMap<RoomId, RoomFacts> = snapshot.rooms.into_iter().map(|room| (room.room, room)).collect();
+        for news in &waiting {
+            match news {
+                News::Room(facts) => drop(rooms.insert(facts.room, facts.clone())),
+                News::RoomGone(room) => drop(rooms.remove(room)),
+                News::RoomStatus(..) | News::Voice(_) | News::Member(..) | News::MemberLeft(_) => {}
+            }
+        }
         // What is held back was said before.
         for hold in self.holds.iter_mut().filter(|hold| hold.guild == id) {
             for (room, waiting) in &mut hold.waiting {
                 *waiting = vec![News::RoomGone(*room)];
             }
         }
-        for room in snapshot.rooms {
+        for room in rooms.into_values() {
             there.insert(room.room);
             if !before.rooms.contains_key(&room.room) && self.hold_back(&room) {
                 continue;
@@ -199,8 +209,14 @@ impl Known {
         for state in snapshot.voice_states {
             after.apply(News::Voice(state), wall);
         }
+        for news in waiting {
+            match news {
+                News::RoomGone(room) => after.people.retain(|_, person| person.room != room),
+                News::Voice(_) | News::Member(..) | News::MemberLeft(_) => after.apply(news, wall),
+                News::Room(_) | News::RoomStatus(..) => {}
+            }
+        }
         let gap = after.gap.take();
-        let waiting = after.waiting.take().unwrap_or_default();
         after.described = true;
         after.headless = false;
         let mut told = vec![before.difference(&after, id, Reason::ExternalDelete, true)];
@@ -211,9 +227,6 @@ impl Known {
         );
         after.ending.retain(|room| after.rooms.contains_key(room));
         self.guilds.insert(id, after);
-        for news in waiting {
-            told.extend(self.within(id, news, Reason::ExternalDelete, wall));
-        }
         told
     }
 

@@ -1,13 +1,15 @@
 //! News of a guild that comes before the snapshot which a new session owes us.
 //!
-//! It is applied after the snapshot: whether that was made before or after it, the end is the truth. Where there is very
-//! much of it, only the last word about each subject is kept, so that it needs no more room than the guild itself.
+//! Whether that snapshot was made before or after the news cannot be seen. So the news is never told by itself, which
+//! could send somebody through rooms that they left long ago: its last words go into the snapshot, and what the guild has
+//! become by both is told as one difference. Where there is very much news, only the last word about each subject is kept,
+//! so that it needs no more room than the guild itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::{RoomId, UserId},
-    update::News,
+    update::{GuildSnapshot, News, RoomFacts, VoiceState},
 };
 
 /// How much is kept before anything is left out.
@@ -51,9 +53,47 @@ impl Early {
         self.news = kept;
     }
 
-    /// Everything, in order.
-    pub(super) fn into_news(self) -> Vec<News> {
-        self.news
+    /// Makes the snapshot as new as the news. Where it was newer already, the last words say the same as it does.
+    pub(super) fn fold_into(self, snapshot: &mut GuildSnapshot) {
+        if self.is_empty() {
+            return;
+        }
+        let rooms = std::mem::take(&mut snapshot.rooms);
+        let mut rooms: BTreeMap<RoomId, RoomFacts> = rooms.into_iter().map(|facts| (facts.room, facts)).collect();
+        let states = std::mem::take(&mut snapshot.voice_states);
+        let mut states: BTreeMap<UserId, VoiceState> = states.into_iter().map(|state| (state.user, state)).collect();
+        for news in self.news {
+            match news {
+                News::Room(mut facts) => {
+                    facts.status = facts.status.or_else(|| rooms.get(&facts.room)?.status.clone());
+                    rooms.insert(facts.room, facts);
+                }
+                News::RoomGone(room) => {
+                    rooms.remove(&room);
+                    // Discord says of nobody that they left a room by its end.
+                    states.retain(|_, state| state.room != Some(room));
+                }
+                News::RoomStatus(room, status) => {
+                    if let Some(facts) = rooms.get_mut(&room) {
+                        facts.status = Some(status.unwrap_or_default());
+                    }
+                }
+                News::Voice(mut state) => {
+                    state.profile = state.profile.or_else(|| states.get(&state.user)?.profile.clone());
+                    states.insert(state.user, state);
+                }
+                News::Member(user, profile) => {
+                    if let Some(state) = states.get_mut(&user) {
+                        state.profile = Some(profile);
+                    }
+                }
+                News::MemberLeft(user) => {
+                    states.remove(&user);
+                }
+            }
+        }
+        snapshot.rooms = rooms.into_values().collect();
+        snapshot.voice_states = states.into_values().filter(|state| state.room.is_some()).collect();
     }
 }
 

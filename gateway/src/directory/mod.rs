@@ -328,6 +328,7 @@ impl Directory {
 
     fn guild_described(&mut self, mut snapshot: GuildSnapshot, now: SystemTime) -> Vec<Change> {
         let id = snapshot.guild;
+        self.early.remove(&id).unwrap_or_default().fold_into(&mut snapshot);
         let holds = &mut self.holds;
         let known = self.guilds.get(&id);
         holds.describe(id, &snapshot.rooms);
@@ -347,11 +348,7 @@ impl Directory {
             }
             Knowledge::Awaited | Knowledge::Live | Knowledge::Outage { since: None, .. } => {}
         }
-        let mut changes = emit.finish();
-        for news in self.early.remove(&id).unwrap_or_default().into_news() {
-            changes.extend(self.within_guild(id, news, v1::Origin::Gateway, now));
-        }
-        changes
+        emit.finish()
     }
 
     fn guild_unavailable(&mut self, guild: GuildId, now: SystemTime) {

@@ -271,7 +271,7 @@ fn a_restart_between_a_new_session_and_its_snapshots_is_repaired_like_any_loss()
     assert!(directory.apply(within(News::Voice(voice(2, Some(2), 2))), at(9)).is_empty(), "it waits for the snapshot");
     assert!(directory.has_news_waiting());
     let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], Vec::new()), at(10));
-    assert_eq!(told(&changes), ["left 1>1", "discontinuity REASON_SESSION_LOST", "joined 2>2"]);
+    assert_eq!(told(&changes), ["left 1>1", "joined 2>2", "discontinuity REASON_SESSION_LOST"]);
     assert!(!directory.has_news_waiting());
 }
 
@@ -379,13 +379,62 @@ fn an_outage_of_a_guild_makes_nobody_leave() {
 }
 
 #[test]
-fn what_comes_between_a_new_session_and_its_snapshot_is_applied_after_it() {
+fn what_comes_between_a_new_session_and_its_snapshot_is_not_undone_by_it() {
     let mut directory = live();
     directory.apply(lost(Loss::SessionLost, at(1)), at(1));
     directory.apply(started(), at(2));
     assert!(directory.apply(within(News::Voice(voice(1, Some(2), 1))), at(3)).is_empty());
     let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]), at(4));
-    assert_eq!(told(&changes), ["discontinuity REASON_SESSION_LOST", "moved 1>2 from 1"]);
+    assert_eq!(told(&changes), ["moved 1>2 from 1", "discontinuity REASON_SESSION_LOST"]);
+}
+
+#[test]
+fn what_a_snapshot_knows_already_is_not_told_as_if_it_happened_again() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(1)), at(1));
+    directory.apply(started(), at(2));
+    for news in [
+        News::Room(room(3, "Short")),
+        News::Voice(voice(1, Some(3), 1)),
+        News::Voice(voice(2, Some(3), 2)),
+        News::RoomStatus(room_id(2), Some("chess".to_owned())),
+        News::RoomGone(room_id(3)),
+        News::Voice(voice(1, Some(2), 1)),
+        News::Voice(voice(4, Some(1), 4)),
+        News::MemberLeft(user_id(4)),
+    ] {
+        assert!(directory.apply(within(news), at(3)).is_empty());
+    }
+    let mut games = room(2, "Games");
+    games.status = Some("chess".to_owned());
+    let changes = directory.apply(guild(vec![room(1, "Lobby"), games], vec![voice(1, Some(2), 1)]), at(70));
+    assert_eq!(told(&changes), ["updated Games", "moved 1>2 from 1", "discontinuity REASON_SESSION_LOST"]);
+}
+
+#[test]
+fn a_snapshot_that_is_older_than_the_news_is_brought_up_to_it() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(1)), at(1));
+    directory.apply(started(), at(2));
+    for news in [
+        News::Voice(voice(2, Some(2), 2)),
+        News::RoomGone(room_id(1)),
+        News::Room(room(3, "New")),
+        News::Voice(voice(2, Some(3), 2)),
+    ] {
+        assert!(directory.apply(within(news), at(3)).is_empty());
+    }
+    // User 1 was in the room that is gone.
+    let described = guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]);
+    let changes = directory.apply(described, at(4));
+    let expected = [
+        "created New managed=false",
+        "left 1>1",
+        "joined 2>3",
+        "ended Lobby REASON_EXTERNAL_DELETE",
+        "discontinuity REASON_SESSION_LOST",
+    ];
+    assert_eq!(told(&changes), expected);
 }
 
 #[test]
