@@ -35,7 +35,7 @@ dev: ## Run Parlor with a Discord on loopback beside it (flags: ARGS="…")
 .PHONY: test
 test: deps web lint clients ## Lint, then run every test, real clients included: what has to pass
 	cd client/web && npm run --silent check && npm test --silent
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 .PHONY: deps
 deps: $(if $(filter dev,$(FOR)),deps-build deps-dev,deps-build deps-test) ## Install what is missing and show the versions (FOR=dev: only what `make dev` needs)

@@ -50,6 +50,8 @@ pub const UPSTREAM_LAG_SECONDS: &str = "parlor_upstream_lag_seconds";
 pub const DISCORD_REQUESTS: &str = "parlor_discord_requests_total";
 /// Answers of the last ten minutes that count towards Discord's ban.
 pub const DISCORD_INVALID_REQUESTS: &str = "parlor_discord_invalid_requests_10m";
+/// Times that Discord did not let a room end whose policy says that it does, by `cause`.
+pub const ROOMS_END_REFUSED: &str = "parlor_rooms_end_refused_total";
 
 /// The buckets of [`RPC_DURATION`], in seconds (OpenTelemetry semantic conventions, `rpc.server.call.duration`).
 pub const RPC_DURATION_BUCKETS: [f64; 14] =
@@ -81,4 +83,5 @@ pub(super) fn describe() {
     describe_histogram!(UPSTREAM_LAG_SECONDS, Unit::Seconds, "From Discord's event to ours");
     describe_counter!(DISCORD_REQUESTS, "Requests to Discord, by route and status");
     describe_gauge!(DISCORD_INVALID_REQUESTS, "Answers of the last ten minutes that count towards Discord's ban");
+    describe_counter!(ROOMS_END_REFUSED, "Times that Discord did not let a room end whose policy says that it does");
 }

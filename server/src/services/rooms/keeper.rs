@@ -19,6 +19,7 @@ use crate::{
         quota::RoomQuota,
     },
     status::{Failure, Reason},
+    telemetry::names,
 };
 
 /// How long Discord may take over what nobody waits for.
@@ -135,6 +136,7 @@ impl Keeper {
                     draft.lifecycles.postpone(room, until);
                 };
                 let _ = self.act(give_up).await;
+                metrics::counter!(names::ROOMS_END_REFUSED, "cause" => cause.as_str()).increment(1);
             }
         }
     }
