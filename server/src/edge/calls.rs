@@ -11,7 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
@@ -33,105 +33,157 @@ use crate::telemetry::names;
 
 /// The executor that hyper gives calls to: they wait here until the connection's task takes them.
 #[derive(Clone, Default)]
-pub(super) struct Calls(Arc<Mutex<Vec<Call>>>);
+pub(super) struct Calls(Arc<Shared>);
+
+/// What wakes the connection's task, and what it finds. All in one place, because a delivery that has to fetch ten things from
+/// far memory takes longer than one that fetches five.
+#[derive(Default)]
+struct Shared {
+    /// The connection is to be looked after.
+    connection: AtomicBool,
+    /// A call is.
+    calls: AtomicBool,
+    /// The task is there, and looks at both before it goes.
+    attended: AtomicBool,
+    task: AtomicWaker,
+    untaken: Mutex<Vec<Call>>,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
     fn execute(&self, call: F) {
-        // Its own allocation: hyper's futures are large, and what follows moves them about.
-        let answer = Box::pin(unconstrained(call));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Call { answer, unsent: None });
+        self.0.untaken().push(Call::new(unconstrained(call)));
     }
 }
 
 impl Calls {
-    /// Moves new calls to where they are run; says whether there are any.
-    fn take(&self, into: &FuturesUnordered<Call>) -> bool {
-        let mut new = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let any = !new.is_empty();
-        new.drain(..).for_each(|call| into.push(call));
-        any
+    /// Has the connection looked after.
+    pub(super) fn ring_for_connection(&self) {
+        self.0.ring(&self.0.connection);
     }
 
-    /// Runs a connection and the calls that it gives to this executor, until the connection is over.
-    pub(super) async fn run_with<C: Future>(&self, connection: C) -> C::Output {
+    /// Runs a connection and the calls that it gives to this executor, until the connection is over. `beside` is looked
+    /// after as a call is.
+    pub(super) async fn run_with<C: Future>(
+        &self,
+        connection: C,
+        beside: impl Future<Output = ()> + Send + 'static,
+    ) -> C::Output {
+        let shared = &*self.0;
+        let _emptied = Emptied(shared);
         let mut connection = pin!(connection);
-        let mut calls = FuturesUnordered::new();
-        let (for_connection, for_calls) = (Doorbell::rung_already(), Doorbell::rung_already());
-        let wakers = [&for_connection, &for_calls].map(|doorbell| Waker::from(Arc::clone(doorbell)));
+        let mut running = Running::default();
+        running.others.push(Call::new(beside));
+        shared.calls.store(true, SeqCst);
+        let for_connection = Waker::from(Arc::clone(&self.0));
+        let for_calls = Waker::from(Arc::new(CallsOf(Arc::clone(&self.0))));
+        shared.connection.store(true, SeqCst);
         poll_fn(|context| {
-            for_connection.attend(context);
-            for_calls.attend(context);
+            shared.task.register(context.waker());
+            shared.attended.store(true, SeqCst);
             // A connection that reads a request has a call to poll, which may have an answer to write: two rounds.
             for _ in 0..2 {
                 // h2 wakes a call while it takes the call's bytes, and after two of those the collection wants a pause.
                 // Every call has its turn before the connection is written to, so that it is written to once.
-                let mut turns = 2 * calls.len() + 2;
-                while turns > 0 && for_calls.answer() {
+                let mut turns = 2 * running.others.len() + 2;
+                while turns > 0 && shared.calls.swap(false, SeqCst) {
                     turns -= 1;
-                    let mut context = Context::from_waker(&wakers[1]);
-                    while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(&mut context) {}
+                    running.poll(&mut Context::from_waker(&for_calls));
                 }
-                if for_connection.answer()
-                    && let Poll::Ready(output) = connection.as_mut().poll(&mut Context::from_waker(&wakers[0]))
-                {
-                    return Poll::Ready(output);
-                }
-                if !self.take(&calls) {
+                if !shared.connection.swap(false, SeqCst) {
                     break;
                 }
-                for_calls.rung.store(true, SeqCst);
+                let poll = connection.as_mut().poll(&mut Context::from_waker(&for_connection));
+                if let Poll::Ready(output) = poll {
+                    return Poll::Ready(output);
+                }
+                let new = std::mem::take(&mut *shared.untaken());
+                if new.is_empty() {
+                    break;
+                }
+                new.into_iter().for_each(|call| running.add(call));
+                shared.calls.store(true, SeqCst);
             }
-            for_connection.leave(context);
-            for_calls.leave(context);
+            shared.attended.store(false, SeqCst);
+            if shared.connection.load(SeqCst) || shared.calls.load(SeqCst) {
+                context.waker().wake_by_ref();
+            }
             Poll::Pending
         })
         .await
     }
 }
 
-/// Wakes the task of a connection, except while that is about to answer anyway.
-#[derive(Debug)]
-struct Doorbell {
-    rung: AtomicBool,
-    attended: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Doorbell {
-    fn rung_already() -> Arc<Self> {
-        Arc::new(Self { rung: AtomicBool::new(true), attended: AtomicBool::new(false), task: AtomicWaker::new() })
+impl Shared {
+    /// The calls that nobody has taken yet.
+    fn untaken(&self) -> MutexGuard<'_, Vec<Call>> {
+        self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The task is there.
-    fn attend(&self, context: &Context<'_>) {
-        self.task.register(context.waker());
-        self.attended.store(true, SeqCst);
-    }
-
-    /// Whether it has rung since the last time.
-    fn answer(&self) -> bool {
-        self.rung.swap(false, SeqCst)
-    }
-
-    /// The task goes away, and comes back at once if it has left something undone.
-    fn leave(&self, context: &Context<'_>) {
-        self.attended.store(false, SeqCst);
-        if self.rung.load(SeqCst) {
-            context.waker().wake_by_ref();
-        }
-    }
-}
-
-impl Wake for Doorbell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, SeqCst);
+    fn ring(&self, what: &AtomicBool) {
+        what.store(true, SeqCst);
         if !self.attended.load(SeqCst) {
             self.task.wake();
         }
+    }
+}
+
+/// Lets go of calls that nobody takes any more: hyper's hold the executor, which holds them.
+struct Emptied<'a>(&'a Shared);
+
+impl Drop for Emptied<'_> {
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut *self.0.untaken());
+        drop(left);
+    }
+}
+
+/// Wakes the task for its connection.
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.ring(&self.connection);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ring(&self.connection);
+    }
+}
+
+/// Wakes the task for a call.
+struct CallsOf(Arc<Shared>);
+
+impl Wake for CallsOf {
+    fn wake(self: Arc<Self>) {
+        self.0.ring(&self.0.calls);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.ring(&self.0.calls);
+    }
+}
+
+/// The calls that are under way. Many connections have one stream and nothing else, which needs no collection.
+#[derive(Default)]
+struct Running {
+    first: Option<Call>,
+    others: FuturesUnordered<Call>,
+}
+
+impl Running {
+    fn add(&mut self, call: Call) {
+        if self.first.is_none() {
+            self.first = Some(call);
+        } else {
+            self.others.push(call);
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) {
+        if let Some(first) = &mut self.first
+            && Pin::new(first).poll(context).is_ready()
+        {
+            self.first = None;
+        }
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.others).poll_next(context) {}
     }
 }
 
@@ -145,6 +197,12 @@ struct Call {
     answer: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// How long the bytes that are handed out may still wait for window.
     unsent: Option<Pin<Box<Sleep>>>,
+}
+
+impl Call {
+    fn new(answer: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { answer: Box::pin(answer), unsent: None }
+    }
 }
 
 impl Future for Call {
@@ -202,7 +260,7 @@ impl http_body::Body for Handed {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::{future::pending, sync::atomic::AtomicUsize};
 
     use hyper::rt::Executor as _;
     use tokio::sync::Notify;
@@ -242,7 +300,7 @@ mod tests {
         }
         let running = tokio::spawn({
             let (calls, peer) = (calls.clone(), Arc::clone(&peer));
-            async move { calls.run_with(poll_fn(|context| peer.poll(context))).await }
+            async move { calls.run_with(poll_fn(|context| peer.poll(context)), pending()).await }
         });
         // The runtime has one thread: whatever is woken has run when this comes back.
         tokio::task::yield_now().await;
@@ -259,6 +317,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_outlives_a_connection() {
+        let (calls, held) = (Calls::default(), Arc::new(()));
+        for polls in [0, 1] {
+            // The connection gives a call to the executor as the last thing that it does, or one look before.
+            let connection = {
+                let (calls, held, mut left) = (calls.clone(), Arc::clone(&held), polls);
+                poll_fn(move |context| {
+                    calls.execute({
+                        let (calls, held) = (calls.clone(), Arc::clone(&held));
+                        async move {
+                            pending::<()>().await;
+                            drop((calls, held));
+                        }
+                    });
+                    context.waker().wake_by_ref();
+                    if left == 0 {
+                        Poll::Ready(())
+                    } else {
+                        left -= 1;
+                        Poll::Pending
+                    }
+                })
+            };
+            calls.run_with(connection, pending()).await;
+        }
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert_eq!(Arc::strong_count(&calls.0), 1);
+    }
+
+    #[tokio::test]
     async fn a_call_that_panics_leaves_the_others() {
         let (calls, peer, done) = (Calls::default(), Arc::new(Peer::default()), Arc::new(Notify::new()));
         calls.execute(async { panic!("of a call, on purpose") });
@@ -268,7 +356,7 @@ mod tests {
         });
         let running = tokio::spawn({
             let peer = Arc::clone(&peer);
-            async move { calls.run_with(poll_fn(|context| peer.poll(context))).await }
+            async move { calls.run_with(poll_fn(|context| peer.poll(context)), pending()).await }
         });
         done.notified().await;
         peer.over.store(true, SeqCst);

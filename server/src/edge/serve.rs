@@ -5,7 +5,10 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
 use futures_util::StreamExt as _;
@@ -93,23 +96,27 @@ async fn serve(connection: Connection, shared: Arc<Shared>) {
     let calls = Calls::default();
     let builder = http(&shared.limits, calls.clone());
     let mut connection = pin!(builder.serve_connection(TokioIo::new(connection), answer));
-    let mut ends = pin!(async {
-        tokio::select! {
-            () = sleep(shared.limits.connection_age) => {}
-            () = shared.stop.cancelled() => {}
-        }
-    });
-    let mut ending = false;
-    let served = calls
-        .run_with(poll_fn(|context| {
-            if !ending && ends.as_mut().poll(context).is_ready() {
-                ending = true;
-                // Calls that are under way are answered; their clients are told to connect anew for others.
-                connection.as_mut().graceful_shutdown();
+    // Beside the connection, so that nobody looks at it whenever an event comes.
+    let ends = Arc::new(AtomicBool::new(false));
+    let end = {
+        let (ends, calls, shared) = (Arc::clone(&ends), calls.clone(), Arc::clone(&shared));
+        async move {
+            tokio::select! {
+                () = sleep(shared.limits.connection_age) => {}
+                () = shared.stop.cancelled() => {}
             }
-            connection.as_mut().poll(context)
-        }))
-        .await;
+            ends.store(true, SeqCst);
+            calls.ring_for_connection();
+        }
+    };
+    let connection = poll_fn(|context| {
+        if ends.swap(false, SeqCst) {
+            // Calls that are under way are answered; their clients are told to connect anew for others.
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    });
+    let served = calls.run_with(connection, end).await;
     if let Err(error) = served {
         debug!(error = error.as_ref() as &dyn std::error::Error, "a connection failed");
     }

@@ -14,25 +14,19 @@ use std::{
     task::Waker,
 };
 
-use slab::Slab;
+use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// Who waits: sorted by connection, and a number tells the streams of one apart.
+type Places = BTreeMap<(Option<SocketAddr>, u64), Arc<AtomicWaker>>;
 
 /// What streams wait for.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     rung: AtomicU64,
-    groups: Mutex<BTreeMap<Option<SocketAddr>, Arc<Group>>>,
-}
-
-/// The streams of one connection, by their places. A stream has a waker here while it waits.
-#[derive(Debug, Default)]
-struct Group(Mutex<Slab<Option<Waker>>>);
-
-impl Group {
-    fn places(&self) -> MutexGuard<'_, Slab<Option<Waker>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    places: Mutex<Places>,
+    joined: AtomicU64,
 }
 
 impl Bell {
@@ -52,27 +46,22 @@ impl Bell {
         }
     }
 
-    /// Wakes everybody.
+    /// Wakes everybody who waits.
     fn ring(&self) {
         self.rung.fetch_add(1, SeqCst);
-        let mut woken = Vec::new();
-        for group in self.groups().values() {
-            woken.extend(group.places().iter_mut().filter_map(|(_, waker)| waker.take()));
-            // Outside of the lock, which a woken stream takes at once.
-            woken.drain(..).for_each(Waker::wake);
-        }
+        self.places().values().for_each(|place| place.wake());
     }
 
-    /// A place among the streams of a connection; streams that come from nowhere share one.
+    /// A place among the streams of a connection; streams that come from nowhere are of one.
     pub(super) fn join(self: &Arc<Self>, connection: Option<SocketAddr>) -> Place {
-        let mut groups = self.groups();
-        let group = Arc::clone(groups.entry(connection).or_default());
-        let number = group.places().insert(None);
-        Place { bell: Arc::clone(self), connection, group, number }
+        let key = (connection, self.joined.fetch_add(1, SeqCst));
+        let waker = Arc::default();
+        self.places().insert(key, Arc::clone(&waker));
+        Place { bell: Arc::clone(self), key, waker }
     }
 
-    fn groups(&self) -> MutexGuard<'_, BTreeMap<Option<SocketAddr>, Arc<Group>>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,9 +69,8 @@ impl Bell {
 #[derive(Debug)]
 pub(super) struct Place {
     bell: Arc<Bell>,
-    connection: Option<SocketAddr>,
-    group: Arc<Group>,
-    number: usize,
+    key: (Option<SocketAddr>, u64),
+    waker: Arc<AtomicWaker>,
 }
 
 impl Place {
@@ -91,29 +79,17 @@ impl Place {
         self.bell.rung.load(SeqCst)
     }
 
-    /// Asks to be woken at the next ring. `false`, and nothing asked, where it has rung since `rung`.
+    /// Asks to be woken at the next ring. `false` where it has rung since `rung`.
     pub(super) fn wait(&self, rung: u64, waker: &Waker) -> bool {
-        let mut places = self.group.places();
-        // Whoever rings counts first and then looks for wakers, so either we see the count or our waker is seen.
-        if self.rung() != rung {
-            return false;
-        }
-        match &mut places[self.number] {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        true
+        // Whoever rings counts first and then wakes, so either our waker is seen or we see the count.
+        self.waker.register(waker);
+        self.rung() == rung
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut groups = self.bell.groups();
-        let mut places = self.group.places();
-        places.remove(self.number);
-        if places.is_empty() {
-            groups.remove(&self.connection);
-        }
+        self.bell.places().remove(&self.key);
     }
 }
 
@@ -166,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn no_connection_is_remembered_after_its_last_stream() {
+    fn no_stream_is_remembered_and_those_of_a_connection_stand_together() {
         let bell = Arc::new(Bell::default());
-        let (first, second) = (bell.join(connection(1)), bell.join(connection(1)));
-        drop(first);
-        assert_eq!(bell.groups().len(), 1);
-        drop(second);
-        assert!(bell.groups().is_empty());
+        let places = [1, 2, 1, 2].map(|port| bell.join(connection(port)));
+        let order: Vec<_> = bell.places().keys().map(|(connection, _)| *connection).collect();
+        assert_eq!(order, [1, 1, 2, 2].map(connection));
+        drop(places);
+        assert!(bell.places().is_empty());
     }
 }

@@ -30,7 +30,7 @@ use super::{
     deadline,
     fields::Fields,
     streams::StreamLimits,
-    wire::{EventBody, Reader, expired, piece},
+    wire::{EventBody, Reader, Timer, expired, piece},
 };
 use crate::{
     auth::{Clock, Principal, WatchEvents, principal_of},
@@ -110,7 +110,7 @@ impl Shared {
             }
             OpenError::Gap(gap) => expired(gap),
         })?;
-        let timer = Box::pin(tokio::time::sleep_until(subscription.next_beat().into()));
+        let timer = Timer::new(subscription.next_beat());
         Ok(Reader {
             service: Arc::clone(self),
             subscription,

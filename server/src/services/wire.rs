@@ -6,13 +6,13 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Version};
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep_until};
 use tonic::{Status, metadata::MetadataValue};
 
 use super::{bell::Place, events::Shared, streams::Seat};
@@ -36,6 +36,40 @@ pub(super) const fn piece(version: Version) -> usize {
     }
 }
 
+/// Wakes a stream when something is due, or earlier. Most streams are woken by events long before, so it is left alone where
+/// that is possible: the runtime's timers are far away from everything else that a delivery touches.
+pub(super) struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// When it goes off.
+    at: Instant,
+    /// Who is told; `None` where nobody is yet.
+    tells: Option<Waker>,
+}
+
+impl Timer {
+    pub(super) fn new(at: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(at.into())), at, tells: None }
+    }
+
+    /// Goes off at `due`, or earlier if it was to.
+    fn set(&mut self, due: Instant, now: Instant) {
+        if due < self.at || self.at <= now {
+            self.sleep.as_mut().reset(due.into());
+            self.at = due;
+            self.tells = None;
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let told = self.tells.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if told && Instant::now() < self.at {
+            return Poll::Pending;
+        }
+        self.tells = Some(context.waker().clone());
+        self.sleep.as_mut().poll(context)
+    }
+}
+
 /// One open stream.
 pub(super) struct Reader {
     pub(super) service: Arc<Shared>,
@@ -52,8 +86,7 @@ pub(super) struct Reader {
     pub(super) place: Place,
     /// How often the bell had rung when there was nothing to say, until something is due.
     pub(super) waiting: Option<u64>,
-    /// Wakes the stream when something is due, or earlier: it is moved only where it would be too late.
-    pub(super) timer: Pin<Box<Sleep>>,
+    pub(super) timer: Timer,
     pub(super) _seat: Seat,
 }
 
@@ -64,7 +97,7 @@ impl Reader {
         if let Some(rung) = self.waiting
             && self.place.wait(rung, context.waker())
         {
-            ready!(self.timer.as_mut().poll(context));
+            ready!(self.timer.poll(context));
         }
         loop {
             self.waiting = None;
@@ -98,12 +131,9 @@ impl Reader {
             if !self.subscription.is_mid_snapshot() && self.place.wait(rung, context.waker()) {
                 let expiry = self.principal.expires_at.duration_since(wall).unwrap_or_default();
                 let due = [Some(self.subscription.next_beat()), Some(self.old), self.deadline, now.checked_add(expiry)];
-                let due = due.into_iter().flatten().min().expect("a heartbeat is always due").into();
-                if due < self.timer.deadline() || self.timer.is_elapsed() {
-                    self.timer.as_mut().reset(due);
-                }
+                self.timer.set(due.into_iter().flatten().min().expect("a heartbeat is always due"), now);
                 self.waiting = Some(rung);
-                ready!(self.timer.as_mut().poll(context));
+                ready!(self.timer.poll(context));
             }
         }
     }
