@@ -20,6 +20,7 @@ async fn a_room_with_everything_and_a_change_of_it() {
     let made = run(parlor(&house, &[&create[..], &more, &invite].concat())).await;
     assert_eq!(made.code, Some(0), "{made:?}");
     let id = made.stdout.split('\t').next().expect("an id").to_owned();
+    assert!(made.stdout.lines().next().expect("the room").ends_with("\tleft 10m, after 2h"), "{made:?}");
     let url = made.stdout.lines().nth(1).expect("the invite");
     assert!(url.starts_with("https://discord.gg/"), "{made:?}");
 

@@ -13,7 +13,7 @@ async fn a_room_from_its_making_to_its_end() {
     let made = run(parlor(&house, &["rooms", "create", "Stand up", "--guild", &guild, "--user-limit", "5"])).await;
     assert_eq!(made.code, Some(0), "{made:?}");
     let id = made.row()[0].to_owned();
-    assert_eq!(made.row(), [&id, &guild, "Stand up", "voice", "active", "0/5", "Parlor"]);
+    assert_eq!(made.row(), [&id, &guild, "Stand up", "voice", "active", "0/5", "Parlor", "-"]);
     let on_discord = house.emulator.world(|world| world.channels_named("Stand up").count());
     assert_eq!(on_discord, 1);
 

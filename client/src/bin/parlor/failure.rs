@@ -227,8 +227,10 @@ fn next_of(error: &CallError) -> Option<String> {
         }
         "ROOM_UNKNOWN" => fixed("`parlor rooms list` shows the rooms that there are"),
         "ROOM_NOT_MANAGED" => {
-            fixed("Parlor did not make this room: end it with --force, for which the token needs scope ops")
+            fixed("--force changes or ends it all the same, for which the token needs scope ops")
         }
+        "ROOM_ENDED" => fixed("nothing is left to change; make another: parlor rooms create NAME --guild ID"),
+        "REQUEST_ID_REUSED" => fixed("another command needs another --request-id; without it there is a new one each time"),
         "PARTICIPANT_UNKNOWN" => fixed("check the user's id and --guild; they may have left the guild"),
         "PARTICIPANT_NOT_IN_VOICE" => fixed("`parlor participants list` shows who is in a room"),
         "ROOM_IN_OTHER_GUILD" => fixed("nobody is moved between guilds; `parlor rooms list` shows the guild's rooms"),
@@ -237,6 +239,7 @@ fn next_of(error: &CallError) -> Option<String> {
         "WEBHOOK_UNKNOWN" => fixed("`parlor webhooks list` shows the webhooks of a guild"),
         "WEBHOOK_NOT_EXECUTABLE" => fixed("make one of your own: parlor webhooks create NAME --guild ID --channel ID"),
         "ROOM_QUOTA" => fixed("end rooms that are no longer needed: parlor rooms end ROOM"),
+        "DISCORD_QUOTA" => fixed("remove what is no longer needed on Discord: waiting does not lift this limit"),
         "BOT_PERMISSION_MISSING" => {
             fixed("`parlor doctor --bot-token-file FILE` says what the bot lacks in which guild")
         }
@@ -266,6 +269,19 @@ pub(crate) const GET_A_TOKEN: &str =
 /// The flag or argument that a field of a request came from.
 fn named(field: &str) -> &str {
     match field.split('[').next().unwrap_or(field) {
+        "private.user_ids" => "--private",
+        "private.role_ids" => "--private-role",
+        "policy.empty_timeout" => "--empty-timeout",
+        "policy.departure_timeout" => "--departure-timeout",
+        "policy.max_duration" => "--max-duration",
+        "invite.max_age" => "--invite-max-age",
+        "invite.max_uses" => "--invite-max-uses",
+        "private" => "--private and --private-role",
+        "region" => "--region",
+        "video_quality" => "--video-quality",
+        "status" => "--status",
+        "labels" => "--label",
+        "notify_user_ids" => "--notify",
         "guild_id" | "guild_ids" => "--guild",
         "channel_ids" => "--room",
         "kinds" => "--kind",
@@ -364,5 +380,10 @@ mod tests {
             ..error(Code::InvalidArgument, "INVALID_ARGUMENT")
         };
         assert_eq!(Failure::from(wrong).text().details, ["--guild: is not an id", "new_field: is odd"]);
+        let policy = CallError {
+            wrong_fields: vec![("policy.max_duration".into(), "is 0".into())],
+            ..error(Code::InvalidArgument, "INVALID_ARGUMENT")
+        };
+        assert_eq!(Failure::from(policy).text().details, ["--max-duration: is 0"]);
     }
 }

@@ -3,6 +3,10 @@
 mod batch;
 mod change;
 
+use jiff::{
+    SignedDuration,
+    fmt::friendly::{Spacing, SpanPrinter},
+};
 use parlor_client::{CallError, Parlor, v1};
 use serde::Serialize;
 
@@ -14,7 +18,7 @@ use crate::{
     terminal::{Terminal, Tone},
 };
 
-const ROOM_HEADER: [&str; 7] = ["ROOM", "GUILD", "NAME", "KIND", "STATE", "PEOPLE", "MADE BY"];
+const ROOM_HEADER: [&str; 8] = ["ROOM", "GUILD", "NAME", "KIND", "STATE", "PEOPLE", "MADE BY", "ENDS"];
 
 pub(crate) async fn run(command: Rooms, parlor: &Parlor, terminal: Terminal) -> Result<(), Failure> {
     match command {
@@ -209,7 +213,23 @@ fn row(room: &v1::Room) -> Vec<String> {
         state(room),
         format!("{}{limit}", room.participant_count),
         if room.managed { "Parlor" } else { "others" }.to_owned(),
+        ends(room),
     ]
+}
+
+/// When a room ends by itself, as `unjoined 10m, left 1m, after 2h`; `-` where it never does.
+fn ends(room: &v1::Room) -> String {
+    let policy = room.policy.unwrap_or_default();
+    let times =
+        [("unjoined", policy.empty_timeout), ("left", policy.departure_timeout), ("after", policy.max_duration)];
+    let set = times.into_iter().filter_map(|(word, time)| {
+        let time = SignedDuration::try_from(std::time::Duration::try_from(time?).ok()?).ok()?;
+        // With spaces the words of two times would run into each other.
+        let printer = SpanPrinter::new().spacing(Spacing::None);
+        Some(format!("{word} {}", printer.duration_to_string(&time)))
+    });
+    let set: Vec<String> = set.collect();
+    if set.is_empty() { "-".to_owned() } else { set.join(", ") }
 }
 
 fn new_request_id() -> String {
