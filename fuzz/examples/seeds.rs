@@ -212,7 +212,17 @@ fn changes() -> Seeds {
         force: false,
         request_id: String::new(),
         audit_log_reason: "why".to_owned(),
+        permission_overwrites: Vec::new(),
+        private: Some(v1::PrivateRoom { user_ids: vec![ROOM.to_owned()], role_ids: Vec::new() }),
     };
+    let overwrite = v1::PermissionOverwrite {
+        id: ROOM.to_owned(),
+        kind: v1::permission_overwrite::Kind::Role.into(),
+        allow: vec!["CONNECT".to_owned()],
+        deny: vec!["SPEAK".to_owned()],
+    };
+    let silenced =
+        v1::UpdateRoomRequest { permission_overwrites: vec![overwrite], ..change(&["permission_overwrites"]) };
     let all = change(&[
         "display_name",
         "category_id",
@@ -223,6 +233,7 @@ fn changes() -> Seeds {
         "status",
         "labels",
         "policy",
+        "private",
     ]);
     let wrong = v1::UpdateRoomRequest { user_limit: -1, status: "x".repeat(501), ..all.clone() };
     let unmasked = v1::UpdateRoomRequest { update_mask: None, ..all.clone() };
@@ -232,6 +243,8 @@ fn changes() -> Seeds {
         ("unmasked", unmasked),
         ("one", change(&["labels"])),
         ("other", change(&["*", "room_id"])),
+        ("silenced", silenced),
+        ("both", change(&["permission_overwrites", "private"])),
     ]
     .map(|(name, request)| (name, request.encode_to_vec()))
     .into()

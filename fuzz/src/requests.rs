@@ -131,21 +131,26 @@ pub fn update_room_request(data: &[u8]) {
         policy: request.policy,
         request_id: request.request_id.clone(),
         audit_log_reason: request.audit_log_reason.clone(),
+        permission_overwrites: request.permission_overwrites.clone(),
         ..Default::default()
     };
     let (as_new, unclear) = wrong_fields(&same);
+    let private = v1::CreateRoomRequest { private: request.private.clone(), ..Default::default() };
+    let private = wrong_fields(&private).0.contains("private");
     let paths = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
     let always = ["request_id", "audit_log_reason"];
-    let mut wrong: BTreeSet<&str> = as_new
-        .iter()
-        .copied()
-        .filter(|field| always.contains(field) || paths.iter().any(|path| path == field))
-        .collect();
+    let names = |field: &str| paths.iter().any(|path| path == field);
+    let both = names("permission_overwrites") && names("private");
+    let read = |field: &&str| always.contains(field) || (names(field) && !(both && *field == "permission_overwrites"));
+    let mut wrong: BTreeSet<&str> = as_new.iter().copied().filter(read).collect();
+    if private && names("private") {
+        wrong.insert("private");
+    }
     if as_new.contains("guild_id") {
         wrong.insert("room_id");
     }
     let settable = |path: &String| MASKABLE.contains(&path.as_str());
-    if paths.is_empty() || !paths.iter().all(settable) {
+    if paths.is_empty() || both || !paths.iter().all(settable) {
         wrong.insert("update_mask");
     }
     let fields: BTreeSet<&str> = fields
@@ -154,12 +159,15 @@ pub fn update_room_request(data: &[u8]) {
         .filter(|field| !unclear.contains(field))
         .collect();
     // Of very many violations not all fit into the answer.
-    assert!(paths.len() > 16 || fields == wrong, "{fields:?} and not {wrong:?} for {request:?}");
+    let many = paths.len() > 16
+        || request.permission_overwrites.len() > 8
+        || request.private.as_ref().is_some_and(|private| private.user_ids.len() + private.role_ids.len() > 8);
+    assert!(many || fields == wrong, "{fields:?} and not {wrong:?} for {request:?}");
     assert!(reason == "INVALID_ARGUMENT" || (reason == "ROOM_UNKNOWN" && wrong.is_empty()), "{reason}: {request:?}");
 }
 
 /// What UpdateRoom's mask may name.
-const MASKABLE: [&str; 9] = [
+const MASKABLE: [&str; 11] = [
     "display_name",
     "category_id",
     "user_limit",
@@ -169,6 +177,8 @@ const MASKABLE: [&str; 9] = [
     "status",
     "labels",
     "policy",
+    "permission_overwrites",
+    "private",
 ];
 
 fn wrong_label(key: &str, value: &str) -> bool {

@@ -37,6 +37,25 @@ async fn a_room_with_everything_and_a_change_of_it() {
     let room = &changed["room"];
     assert_eq!((&room["status"], &room["user_limit"]), (&json!(""), &json!(7)));
     assert_eq!((&room["labels"], &room["region"]), (&json!({"team": "books"}), &json!("rotterdam")));
+
+    let everybody = format!("role:{guild}:-SPEAK,+STREAM");
+    let ann = discord_emulator::ANN.to_string();
+    let overwrites = || {
+        let channel = id.parse().expect("an id");
+        house.emulator.world(|world| world.channel(channel).expect("it is there").overwrites.len())
+    };
+    // Everybody is shut out; Ann and the bot are let in.
+    for (flags, expected) in [(["--private", &ann], 3), (["--overwrite", &everybody], 1)] {
+        let changed = run(parlor(&house, &[&["rooms", "update", &id][..], &flags].concat())).await;
+        assert_eq!((changed.code, overwrites()), (Some(0), expected), "{changed:?}");
+    }
+    let opened = run(parlor(&house, &["rooms", "update", &id, "--no-private"])).await;
+    assert_eq!((opened.code, overwrites()), (Some(0), 0), "{opened:?}");
+    let both = run(parlor(&house, &["rooms", "update", &id, "--no-private", "--private", &ann])).await;
+    assert_eq!(both.code, Some(2), "{both:?}");
+    let unknown = run(parlor(&house, &["rooms", "update", &id, "--overwrite", "role:1:+FLY"])).await;
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(unknown.stderr.contains("--overwrite: "), "{unknown:?}");
     let nothing = run(parlor(&house, &["rooms", "update", &id])).await;
     assert_eq!(nothing.code, Some(2), "{nothing:?}");
 }

@@ -114,6 +114,80 @@ async fn what_a_mask_names_is_changed_and_nothing_else() {
     bot.finish().await;
 }
 
+/// A change of who may do what in a room.
+fn access(room: &v1::Room, paths: &[&str]) -> v1::UpdateRoomRequest {
+    v1::UpdateRoomRequest {
+        room_id: room.room_id.clone(),
+        update_mask: Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
+        audit_log_reason: "closed meeting".to_owned(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_is_closed_opened_and_handed_out_anew() {
+    let house = House::start().await;
+    let mut bot = Process::bot(&house, "node/discord_bot.mjs", "a.discord.js.bot").await;
+    let parlor = house.parlor().await;
+    let room = parlor.create_room(v1::CreateRoomRequest { private: None, ..everything() }).await.expect("made");
+    let sees = json!({"do": "permissions", "channel": room.room_id});
+    assert_eq!(bot.ask(sees.clone()).await["done"], "permissions", "it is open");
+    let entrants = || {
+        house.emulator.world(|world| {
+            let channel = world.channel(room.room_id.parse().expect("an id")).expect("it is there");
+            let guild = world.guild(PARLOR_DEV).expect("there");
+            let may = |user, what| guild.permissions_in(user, channel).contains(what);
+            let entry = Permissions::VIEW_CHANNEL | Permissions::CONNECT;
+            (may(ANN, entry), may(discord_emulator::BOB, entry), may(discord_emulator::BOB, Permissions::SPEAK))
+        })
+    };
+    assert_eq!(entrants(), (true, true, true));
+
+    let ann = v1::PrivateRoom { user_ids: vec![ANN.to_string()], role_ids: Vec::new() };
+    let close = v1::UpdateRoomRequest { private: Some(ann.clone()), ..access(&room, &["private"]) };
+    let closed = parlor.rooms().update_room(close.clone()).await.expect("closed").into_inner().room.expect("a room");
+    assert_eq!(closed, room, "nothing else has changed");
+    // Whoever may not enter may not speak either.
+    assert_eq!(entrants(), (true, false, false));
+    let noted = bot.until(|line| line["kind"] == "ChannelOverwriteCreate").await;
+    assert!(noted["reason"].as_str().expect("a reason").starts_with("closed meeting [parlor:"), "{noted}");
+    assert_eq!(bot.fails(sees.clone()).await["code"], 50_001, "discord.js is shut out");
+    // The bot has let itself in, so it still changes the room.
+    let rename = v1::UpdateRoomRequest { user_limit: 3, ..access(&room, &["user_limit"]) };
+    parlor.rooms().update_room(rename).await.expect("changed");
+
+    // Open again is as its category is now, not open to everybody.
+    let category = json!({"do": "overwrite", "channel": VOICE_CATEGORY.to_string(), "user": ANN.to_string(),
+        "permissions": {"Connect": false}});
+    bot.ask(category).await;
+    parlor.rooms().update_room(access(&room, &["private"])).await.expect("opened");
+    assert_eq!(entrants(), (false, true, true));
+    assert_eq!(bot.ask(sees).await["done"], "permissions", "discord.js sees it again");
+    // Without a category it is as the guild's roles say.
+    let alone = access(&room, &["category_id", "permission_overwrites"]);
+    parlor.rooms().update_room(alone).await.expect("taken out");
+    assert_eq!(entrants(), (true, true, true));
+
+    let silent = v1::PermissionOverwrite {
+        id: PARLOR_DEV.to_string(),
+        kind: v1::permission_overwrite::Kind::Role.into(),
+        deny: vec!["SPEAK".to_owned()],
+        ..Default::default()
+    };
+    let silence =
+        v1::UpdateRoomRequest { permission_overwrites: vec![silent], ..access(&room, &["permission_overwrites"]) };
+    parlor.rooms().update_room(silence.clone()).await.expect("silenced");
+    assert_eq!(entrants(), (true, true, false));
+
+    let both = access(&room, &["private", "permission_overwrites"]);
+    assert_eq!(parlor.rooms().update_room(both).await.expect_err("both").code(), Code::InvalidArgument);
+    let mut beyond = silence;
+    beyond.permission_overwrites[0].allow = vec!["FLY".to_owned()];
+    let refused = parlor_client::CallError::from(parlor.rooms().update_room(beyond).await.expect_err("no permission"));
+    assert_eq!(refused.wrong_fields[0].0, "permission_overwrites[0].allow");
+    bot.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guilds_boosts_bound_the_bitrate_before_discord_is_asked() {
     let house = House::start().await;

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use parlor_gateway::{
-    ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId, WebhookId,
+    CategoryId, ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId, WebhookId,
     rest::{
         AuditAction, AuditQuery, Caller, Channel, FieldError, MemberChange, NewInvite, NewMessage, NewRoom, NewWebhook,
-        PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
+        Overwrite, PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
     },
 };
 
@@ -190,6 +190,20 @@ impl DiscordRooms {
         let guild = permit.guild();
         let channel = self.rest.change_room(guild, room, change, reason, caller).await.map_err(failure)?;
         channel.room(guild).ok_or_else(|| failure(RestError::UnreadableAnswer))
+    }
+
+    /// Who may do what in a category; nothing particular in one that is gone, because Discord takes its rooms out of it.
+    pub(super) async fn overwrites_of(
+        &self,
+        permit: &UpdatePermit,
+        category: CategoryId,
+        caller: &Caller,
+    ) -> Result<Vec<Overwrite>, Failure> {
+        match self.rest.get_channel(permit.guild(), category.into(), caller).await {
+            Ok(found) if found.guild == Some(permit.guild()) => Ok(found.overwrites),
+            Ok(_) | Err(RestError::Refused { refusal: Refusal::UnknownChannel, .. }) => Ok(Vec::new()),
+            Err(error) => Err(failure(error)),
+        }
     }
 
     pub(super) async fn set_status(

@@ -226,11 +226,11 @@ fn next_of(error: &CallError) -> Option<String> {
             fixed("`parlor guilds list` shows the guilds that the bot is in; `parlor doctor` prints its invite URL")
         }
         "ROOM_UNKNOWN" => fixed("`parlor rooms list` shows the rooms that there are"),
-        "ROOM_NOT_MANAGED" => {
-            fixed("--force changes or ends it all the same, for which the token needs scope ops")
-        }
+        "ROOM_NOT_MANAGED" => fixed("--force changes or ends it all the same, for which the token needs scope ops"),
         "ROOM_ENDED" => fixed("nothing is left to change; make another: parlor rooms create NAME --guild ID"),
-        "REQUEST_ID_REUSED" => fixed("another command needs another --request-id; without it there is a new one each time"),
+        "REQUEST_ID_REUSED" => {
+            fixed("another command needs another --request-id; without it there is a new one each time")
+        }
         "PARTICIPANT_UNKNOWN" => fixed("check the user's id and --guild; they may have left the guild"),
         "PARTICIPANT_NOT_IN_VOICE" => fixed("`parlor participants list` shows who is in a room"),
         "ROOM_IN_OTHER_GUILD" => fixed("nobody is moved between guilds; `parlor rooms list` shows the guild's rooms"),
@@ -276,6 +276,7 @@ fn named(field: &str) -> &str {
         "policy.max_duration" => "--max-duration",
         "invite.max_age" => "--invite-max-age",
         "invite.max_uses" => "--invite-max-uses",
+        "permission_overwrites" => "--overwrite",
         "private" => "--private and --private-role",
         "region" => "--region",
         "video_quality" => "--video-quality",

@@ -395,7 +395,7 @@ impl Keeper {
         }
     }
 
-    fn bot(&self) -> Option<UserId> {
+    pub(super) fn bot(&self) -> Option<UserId> {
         self.hub.snapshot().self_user()
     }
 }

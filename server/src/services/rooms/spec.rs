@@ -104,7 +104,7 @@ impl CreateOrder {
             bitrate: fields.bitrate(request.bitrate_bps, kind, guild.and_then(bitrate_limit)),
             region: fields.region(&request.region),
             video_quality: fields.video_quality(request.video_quality),
-            access: fields.access(request),
+            access: fields.access(request.private.as_ref(), &request.permission_overwrites),
         };
         let status = fields.status(&request.status, kind);
         let labels = fields.labels("labels", &request.labels);
@@ -210,9 +210,13 @@ impl Fields {
         }
     }
 
-    fn access(&mut self, request: &v1::CreateRoomRequest) -> Access {
-        let overwrites = &request.permission_overwrites;
-        if let Some(private) = &request.private {
+    /// Who may do what in a room.
+    pub(super) fn access(
+        &mut self,
+        private: Option<&v1::PrivateRoom>,
+        overwrites: &[v1::PermissionOverwrite],
+    ) -> Access {
+        if let Some(private) = private {
             if !overwrites.is_empty() {
                 self.wrong("private", "does not go with permission_overwrites: name everybody in one of them");
             }

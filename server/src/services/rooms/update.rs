@@ -1,15 +1,21 @@
 //! UpdateRoom: what a mask names, set to what the request says.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use parlor_gateway::{
-    Ownership, Policy, RoomFacts, RoomId, RoomKind,
-    rest::{Caller, RoomChange},
+    CategoryId, Ownership, Policy, RoomFacts, RoomId, RoomKind,
+    rest::{Caller, Overwrite, RoomChange},
 };
 use parlor_proto::v1::{self, UpstreamState};
 use uuid::Uuid;
 
-use super::keeper::{Keeper, audited, unknown_room};
+use super::{
+    keeper::{Keeper, audited, unknown_room},
+    spec::Access,
+};
 use crate::{
     hub::Draft,
     rooms::mark_of,
@@ -32,6 +38,8 @@ const TELLING: Duration = Duration::from_secs(2);
 pub(super) struct UpdateOrder {
     /// What Discord is asked for.
     pub(super) change: RoomChange,
+    /// Who may do what in it from now on.
+    pub(super) access: Option<Access>,
     /// The status line; `Some(None)` for none.
     pub(super) status: Option<Option<String>>,
     pub(super) labels: Option<BTreeMap<String, String>>,
@@ -48,12 +56,13 @@ impl UpdateOrder {
     ) -> Self {
         let mut order = Self::default();
         let paths = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
+        let paths: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
         if paths.is_empty() {
             fields.wrong("update_mask", "is required: it names the fields to set");
         }
         let change = &mut order.change;
-        for path in paths {
-            match path.as_str() {
+        for path in &paths {
+            match *path {
                 "display_name" => change.name = Some(fields.display_name(&request.display_name)),
                 "category_id" => change.category = Some(fields.optional_id("category_id", &request.category_id)),
                 "user_limit" => change.user_limit = Some(fields.user_limit(request.user_limit, kind)),
@@ -68,6 +77,11 @@ impl UpdateOrder {
                 "status" => order.status = Some(fields.status(&request.status, kind)),
                 "labels" => order.labels = Some(fields.labels("labels", &request.labels)),
                 "policy" => order.policy = Some(fields.policy(request.policy.as_ref())),
+                "permission_overwrites" if paths.contains("private") => {
+                    fields.wrong("update_mask", "names permission_overwrites and private: either says it all");
+                }
+                "permission_overwrites" => order.access = Some(fields.access(None, &request.permission_overwrites)),
+                "private" => order.access = Some(fields.access(request.private.as_ref(), &[])),
                 other => fields.wrong("update_mask", format!("{other:?} is not a field that can be set")),
             }
         }
@@ -139,14 +153,34 @@ impl Keeper {
         (!in_time && !is_current).then_some(answered)
     }
 
+    /// The overwrites to ask Discord for. A new room gets its category's by itself, one that is there does not.
+    async fn overwrites(
+        &self,
+        access: &Access,
+        permit: &UpdatePermit,
+        category: Option<CategoryId>,
+        caller: &Caller,
+    ) -> Result<Vec<Overwrite>, Failure> {
+        match (access, category) {
+            (Access::Inherited, Some(category)) => self.discord.overwrites_of(permit, category, caller).await,
+            (Access::Inherited, None) | (Access::Overwrites(_) | Access::Private(_), _) => {
+                Ok(access.overwrites(permit.guild(), self.bot()))
+            }
+        }
+    }
+
     pub(super) async fn update(&self, change: Change, ticket: Ticket) -> Result<v1::UpdateRoomResponse, Failure> {
-        let Change { order, permit, room, request_id, reason, caller } = change;
+        let Change { mut order, permit, room, request_id, reason, caller } = change;
         let guild = permit.guild();
         let reason = audited(&reason, &mark_of(request_id));
         let snapshot = self.hub.snapshot();
         let known = snapshot.guilds.get(&guild).and_then(|guild| guild.facts(room)).cloned();
         let known = known.ok_or_else(|| unknown_room(room))?;
         let mut facts = None;
+        if let Some(access) = &order.access {
+            let category = order.change.category.unwrap_or(known.category);
+            order.change.overwrites = Some(self.overwrites(access, &permit, category, &caller).await?);
+        }
         if let Some(change) = order.difference(&known) {
             let answered = self.discord.change(&permit, room, &change, &reason, &caller).await?;
             facts = self.unless_told(answered).await;

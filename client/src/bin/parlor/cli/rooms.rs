@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
+use parlor_client::v1::{self, permission_overwrite::Kind};
+
 use super::time;
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +51,8 @@ Examples:
   parlor rooms update 1100000000000000012 --name \"Stand up\" --user-limit 10
   parlor rooms update 1100000000000000012 --status \"\"            takes the status line away
   parlor rooms update 1100000000000000012 --label team=red       replaces all labels
+  parlor rooms update 1100000000000000012 --private 1100000000000000101      closes it to everybody else
+  parlor rooms update 1100000000000000012 --overwrite role:1100000000000000001:-SPEAK,+STREAM
   parlor rooms update 1100000000000000012 --no-policy            it never ends by itself any more")]
     Update(Box<Update>),
     /// Delete a room's channel; whoever is in it is disconnected (scope rooms:write)
@@ -141,6 +145,10 @@ pub(crate) struct Create {
     /// Only members of this role may see and join, besides the bot; may be given more than once
     #[arg(long = "private-role", value_name = "ROLE")]
     pub(crate) private_roles: Vec<String>,
+    /// What a role or a member may do here, and what not; may be given more than once
+    #[arg(long = "overwrite", value_name = OVERWRITE, value_parser = overwrite)]
+    #[arg(conflicts_with_all = ["private", "private_roles"])]
+    pub(crate) overwrites: Vec<v1::PermissionOverwrite>,
     /// A label of your own; may be given more than once
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub(crate) labels: Vec<(String, String)>,
@@ -202,6 +210,19 @@ pub(crate) struct Update {
     /// The line to show with the name; \"\" for none
     #[arg(long, value_name = "TEXT")]
     pub(crate) status: Option<String>,
+    /// Only this user may see and join from now on, besides the bot; may be given more than once
+    #[arg(long = "private", value_name = "USER")]
+    pub(crate) private: Vec<String>,
+    /// Only members of this role may from now on, besides the bot; may be given more than once
+    #[arg(long = "private-role", value_name = "ROLE")]
+    pub(crate) private_roles: Vec<String>,
+    /// What a role or a member may do here, and what not; may be given more than once. Those that are not given go
+    #[arg(long = "overwrite", value_name = OVERWRITE, value_parser = overwrite)]
+    #[arg(conflicts_with_all = ["private", "private_roles"])]
+    pub(crate) overwrites: Vec<v1::PermissionOverwrite>,
+    /// Let everybody in whom its category lets in, and give it the category's permissions
+    #[arg(long, conflicts_with_all = ["private", "private_roles", "overwrites"])]
+    pub(crate) no_private: bool,
     /// A label of your own; may be given more than once. Labels that are not given go
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub(crate) labels: Vec<(String, String)>,
@@ -276,8 +297,48 @@ Examples:
     },
 }
 
+/// How an overwrite is written.
+const OVERWRITE: &str = "role|member:ID:+NAME,-NAME";
+
+/// Reads `role:1100000000000000001:-SPEAK,+STREAM`; what the names mean the server knows.
+fn overwrite(text: &str) -> Result<v1::PermissionOverwrite, String> {
+    let wrong = || format!("an overwrite is {OVERWRITE}, such as role:1100000000000000001:-SPEAK,+STREAM");
+    let mut parts = text.splitn(3, ':');
+    let (Some(kind), Some(id), Some(names)) = (parts.next(), parts.next(), parts.next()) else { return Err(wrong()) };
+    let kind = match kind {
+        "role" => Kind::Role,
+        "member" => Kind::Member,
+        _ => return Err(wrong()),
+    };
+    let mut read = v1::PermissionOverwrite { id: id.to_owned(), ..Default::default() };
+    read.set_kind(kind);
+    for name in names.split(',') {
+        match (name.strip_prefix('+'), name.strip_prefix('-')) {
+            (Some(name), _) => read.allow.push(name.to_owned()),
+            (None, Some(name)) => read.deny.push(name.to_owned()),
+            (None, None) => return Err(wrong()),
+        }
+    }
+    Ok(read)
+}
+
 /// Reads `key=value`.
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a label is KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overwrites_are_read_with_their_signs() {
+        let read = overwrite("member:7:+SPEAK,-STREAM,+CONNECT").expect("one");
+        assert_eq!((read.id.as_str(), read.kind()), ("7", Kind::Member));
+        assert_eq!((read.allow, read.deny), (vec!["SPEAK".into(), "CONNECT".into()], vec!["STREAM".into()]));
+        for wrong in ["7:+SPEAK", "guild:7:+SPEAK", "role:7:SPEAK", "role:7", "role:7:"] {
+            assert!(overwrite(wrong).is_err(), "{wrong}");
+        }
+    }
 }

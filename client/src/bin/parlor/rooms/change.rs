@@ -27,6 +27,9 @@ pub(super) async fn update(update: Update, parlor: &Parlor, terminal: Terminal) 
     named("video_quality", update.video_quality.is_some());
     named("status", update.status.is_some());
     named("labels", !update.labels.is_empty() || update.no_labels);
+    let private = private_room(update.private, update.private_roles);
+    named("permission_overwrites", !update.overwrites.is_empty());
+    named("private", private.is_some() || update.no_private);
     named("policy", policy.is_some() || update.no_policy);
     if paths.is_empty() {
         let failure = Failure::new(Exit::Usage, "nothing is named that should change");
@@ -43,6 +46,8 @@ pub(super) async fn update(update: Update, parlor: &Parlor, terminal: Terminal) 
         status: update.status.unwrap_or_default(),
         labels: update.labels.into_iter().collect(),
         policy,
+        permission_overwrites: update.overwrites,
+        private,
         force: update.force,
         request_id: update.request_id.unwrap_or_else(new_request_id),
         audit_log_reason: update.reason.unwrap_or_default(),
@@ -75,6 +80,11 @@ pub(super) fn policy(policy: Policy) -> Option<v1::RoomPolicy> {
         max_duration: time(policy.max_duration),
     };
     Some(policy).filter(|policy| *policy != v1::RoomPolicy::default())
+}
+
+/// The private form of a room; `None` where nobody is named.
+pub(super) fn private_room(user_ids: Vec<String>, role_ids: Vec<String>) -> Option<v1::PrivateRoom> {
+    (!user_ids.is_empty() || !role_ids.is_empty()).then_some(v1::PrivateRoom { user_ids, role_ids })
 }
 
 pub(crate) async fn channels(command: Channels, parlor: &Parlor, terminal: Terminal) -> Result<(), Failure> {

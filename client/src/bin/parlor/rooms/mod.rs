@@ -137,8 +137,8 @@ async fn create(create: Create, parlor: &Parlor, terminal: Terminal) -> Result<(
         bitrate_bps: create.bitrate,
         region: create.region.unwrap_or_default(),
         status: create.status.unwrap_or_default(),
-        private: (!create.private.is_empty() || !create.private_roles.is_empty())
-            .then_some(v1::PrivateRoom { user_ids: create.private, role_ids: create.private_roles }),
+        private: change::private_room(create.private, create.private_roles),
+        permission_overwrites: create.overwrites,
         labels: create.labels.into_iter().collect(),
         policy: change::policy(create.policy),
         invite: create.invite.then(|| v1::InviteOptions {
