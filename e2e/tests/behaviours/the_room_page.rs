@@ -3,7 +3,11 @@
 
 use std::net::TcpListener;
 
-use discord_emulator::{Fault, GAMES, LOBBY, NewChannel, OTHER_ROOM, PARLOR_DEV};
+use discord_emulator::{
+    ANN, BOB, ChannelEdit, ChannelKind, Fault, GAMES, LOBBY, NewChannel, OTHER_ROOM, Overwrite, OverwriteTarget,
+    PARLOR_DEV, Permissions,
+};
+use parlor_client::v1;
 use parlor_e2e::{House, Issuer, Process, Setup, Token, soon};
 use serde_json::json;
 
@@ -156,6 +160,138 @@ async fn rooms_are_made_and_ended_by_keyboard_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rooms_with_policies_come_in_numbers_and_end_together() {
+    let house = house().await;
+    let mut browser = opened(&house).await;
+    tab_to(&mut browser, "New room in Parlor Dev").await;
+    press(&mut browser, "Enter").await;
+    type_in(&mut browser, "Table").await;
+    tab_to(&mut browser, "When it ends, who may see it, several at once").await;
+    press(&mut browser, "Enter").await;
+    for (field, text) in [
+        ("empty_timeout", "10 minutes"),
+        ("departure_timeout", "1m"),
+        ("max_duration", "2h"),
+        ("private", &ANN.to_string()),
+        ("bitrate_bps", "96"),
+        ("count", "7"),
+        ("audit_log_reason", "quiz"),
+    ] {
+        tab_to(&mut browser, field).await;
+        type_in(&mut browser, text).await;
+    }
+    // What is no time is said before Parlor is asked.
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "A time is written like").await;
+    assert_eq!(house.truth().len(), 3);
+    tab_to(&mut browser, "empty_timeout").await;
+    browser.ask(json!({"do": "press", "key": "ControlOrMeta+A"})).await;
+    type_in(&mut browser, "10m").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "7 rooms were created.").await;
+    lists_the_truth(&mut browser, &house).await;
+    says(&mut browser, "Ends after 10m if nobody joins, 1m after the last one leaves, after 2h in any case").await;
+    let parlor = house.parlor().await;
+    let rooms = parlor.list_rooms(v1::ListRoomsRequest { managed_only: true, ..Default::default() }).await.unwrap();
+    let mut names: Vec<&str> = rooms.iter().map(|room| room.display_name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["Table 1", "Table 2", "Table 3", "Table 4", "Table 5", "Table 6", "Table 7"]);
+    house.emulator.world(|world| {
+        let table = world.channels_named("Table 7").next().expect("on Discord");
+        let guild = world.guild(PARLOR_DEV).expect("there");
+        let may_enter = |user| guild.permissions_in(user, table).contains(Permissions::CONNECT);
+        assert!(may_enter(ANN) && !may_enter(BOB), "it is Ann's alone");
+        let ChannelKind::Voice(voice) = &table.kind else { panic!("a voice room") };
+        assert_eq!(voice.bitrate, 96_000);
+    });
+
+    // Of those that are chosen one cannot be ended: the others end, and the page says which and why.
+    tab_to(&mut browser, "End several rooms in Parlor Dev").await;
+    press(&mut browser, "Enter").await;
+    for room in ["Table 2", "Table 3", "Table 5", "Table 6", "Table 7"] {
+        tab_to(&mut browser, room).await;
+        press(&mut browser, "Space").await;
+    }
+    let parlor_s_bot = house.emulator.bot(house.bot_token()).unwrap();
+    house.emulator.world(|world| {
+        let locked = world.channels_named("Table 3").next().expect("on Discord").id;
+        let deny = Overwrite {
+            target: OverwriteTarget::Member(parlor_s_bot),
+            allow: Permissions::NONE,
+            deny: Permissions::MANAGE_CHANNELS,
+        };
+        world.edit_channel(locked, ChannelEdit { overwrites: Some(vec![deny]), ..ChannelEdit::default() }).unwrap();
+    });
+    tab_to(&mut browser, "End 5 rooms").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "5 of 5, 1 failed").await;
+    says(&mut browser, "lacks a permission").await;
+    press(&mut browser, "Escape").await;
+    lists_the_truth(&mut browser, &house).await;
+    assert_eq!(house.truth().len(), 3 + 3, "Tables 1, 3 and 4 are left");
+    browser.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_moved_muted_and_disconnected_by_keyboard_alone() {
+    let house = house().await;
+    let mut bot = Process::bot(&house, "node/discord_bot.mjs", "a.discord.js.bot").await;
+    let mut browser = opened(&house).await;
+    let ann = ANN.to_string();
+    house.emulator.user("ann").joins(LOBBY);
+    lists_the_truth(&mut browser, &house).await;
+    let change = async |browser: &mut Process, reason: &str, control: &str| {
+        tab_to(browser, "Change Ann").await;
+        press(browser, "Enter").await;
+        tab_to(browser, "audit_log_reason").await;
+        type_in(browser, reason).await;
+        tab_to(browser, control).await;
+        press(browser, "Enter").await;
+    };
+    change(&mut browser, "noise", "Mute").await;
+    says(&mut browser, "Ann was muted.").await;
+    bot.until(|line| line["event"] == "voiceStateUpdate" && line["user"] == ann.as_str() && line["mute"] == true).await;
+    change(&mut browser, "", "Unmute").await;
+    says(&mut browser, "Ann is muted no longer.").await;
+    change(&mut browser, "", "Deafen").await;
+    says(&mut browser, "Ann was deafened.").await;
+    change(&mut browser, "", "Undeafen").await;
+    says(&mut browser, "Ann is deafened no longer.").await;
+
+    // The room to move to is chosen by its name's first letters, as in every list of a browser.
+    tab_to(&mut browser, "Change Ann").await;
+    press(&mut browser, "Enter").await;
+    tab_to(&mut browser, "to_room_id").await;
+    type_in(&mut browser, "Games").await;
+    tab_to(&mut browser, "Move").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "Ann was moved to Games.").await;
+    lists_the_truth(&mut browser, &house).await;
+    assert!(house.truth()[&GAMES.to_string()].contains(&ann), "Discord has her there");
+
+    change(&mut browser, "good night", "Disconnect").await;
+    says(&mut browser, "Ann was disconnected.").await;
+    lists_the_truth(&mut browser, &house).await;
+    assert!(!house.truth()[&GAMES.to_string()].contains(&ann));
+    let log = json!({"do": "audit_log", "guild": PARLOR_DEV.to_string(), "kind": "MemberUpdate", "limit": 10});
+    let log = bot.ask(log).await.to_string();
+    assert!(log.contains("noise"), "the moderators read why: {log}");
+
+    // Whoever has gone meanwhile is said to have.
+    house.emulator.user("ann").joins(LOBBY);
+    lists_the_truth(&mut browser, &house).await;
+    tab_to(&mut browser, "Change Ann").await;
+    press(&mut browser, "Enter").await;
+    house.emulator.user("ann").leaves();
+    lists_the_truth(&mut browser, &house).await;
+    tab_to(&mut browser, "Move").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "in no room of the guild").await;
+    bot.finish().await;
+    browser.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_no_good_is_said_to_be() {
     let house = house().await;
     let mut browser = Process::browser();
@@ -212,6 +348,23 @@ async fn axe_finds_nothing_to_complain_about() {
             press(&mut browser, "Enter").await;
             says(&mut browser, "Some fields are not right").await;
             complains_of_nothing(&mut browser, &format!("a new room, {at}")).await;
+            tab_to(&mut browser, "When it ends, who may see it, several at once").await;
+            press(&mut browser, "Enter").await;
+            for (field, text) in [("max_duration", "2h"), ("count", "3"), ("display_name", "Table")] {
+                tab_to(&mut browser, field).await;
+                type_in(&mut browser, text).await;
+            }
+            complains_of_nothing(&mut browser, &format!("several rooms, {at}")).await;
+            press(&mut browser, "Enter").await;
+            says(&mut browser, "3 rooms were created").await;
+            complains_of_nothing(&mut browser, &format!("rooms with a policy, {at}")).await;
+            tab_to(&mut browser, "End several rooms in Parlor Dev").await;
+            press(&mut browser, "Enter").await;
+            complains_of_nothing(&mut browser, &format!("ending several, {at}")).await;
+            press(&mut browser, "Escape").await;
+            tab_to(&mut browser, "Change Bob").await;
+            press(&mut browser, "Enter").await;
+            complains_of_nothing(&mut browser, &format!("somebody, {at}")).await;
             press(&mut browser, "Escape").await;
 
             house.emulator.inject(Fault::RefuseConnections);

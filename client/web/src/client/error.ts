@@ -4,6 +4,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
+import type { ItemFailure } from "../gen/parlor/v1/rooms_pb.ts";
 
 /** A field that the server did not accept. */
 export interface WrongField {
@@ -52,6 +53,19 @@ export class CallError extends Error {
       (request?.fieldViolations ?? []).map(({ field, description }) => ({ field, description })),
       retry?.retryDelay && durationMs(retry.retryDelay),
       thrown,
+    );
+  }
+
+  /** Reads why one item of a batch failed. */
+  static ofItem(failure: ItemFailure): CallError {
+    return new CallError(
+      failure.code as Code,
+      failure.reason,
+      failure.message,
+      { ...failure.metadata },
+      failure.fieldViolations.map(({ field, description }) => ({ field, description })),
+      failure.retryAfter && durationMs(failure.retryAfter),
+      failure,
     );
   }
 

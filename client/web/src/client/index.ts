@@ -15,6 +15,7 @@ export { Code } from "@connectrpc/connect";
 export * from "../gen/parlor/v1/participants_pb.ts";
 export * from "../gen/parlor/v1/rooms_pb.ts";
 export * from "../gen/parlor/v1/voice_events_pb.ts";
+export * from "../gen/parlor/v1/webhooks_pb.ts";
 export { CallError, type WrongField } from "./error.ts";
 export type { EventsOptions, Interruption, StreamItem } from "./events.ts";
 export { Parlor, type ParlorOptions } from "./parlor.ts";

@@ -18,10 +18,13 @@ interface GuildSectionProps {
   /** Not set where the visitor may not. */
   onNewRoom: (() => void) | undefined;
   onEndRoom: ((room: Room) => void) | undefined;
+  /** Not set where there are not several that could be ended together. */
+  onEndRooms: (() => void) | undefined;
+  onPerson: ((person: Participant) => void) | undefined;
 }
 
 /** One guild with its rooms. */
-export function GuildSection({ guild, rooms, isSought, onNewRoom, onEndRoom }: GuildSectionProps): VNode {
+export function GuildSection({ guild, rooms, isSought, onNewRoom, onEndRoom, onEndRooms, onPerson }: GuildSectionProps): VNode {
   const name = guild.displayName || `Guild ${guild.guildId}`;
   const heading = `guild-${guild.guildId}`;
   const people = rooms.reduce((sum, room) => sum + room.people.length, 0);
@@ -35,6 +38,11 @@ export function GuildSection({ guild, rooms, isSought, onNewRoom, onEndRoom }: G
             {counted(rooms.length, "room")} · {counted(people, "person", "people")}
           </span>
         </div>
+        {onEndRooms && (
+          <button type="button" class="plain" onClick={onEndRooms} aria-label={`End several rooms in ${name}`}>
+            End several
+          </button>
+        )}
         {onNewRoom && (
           <button type="button" onClick={onNewRoom} aria-label={`New room in ${name}`}>
             <Icon name="plus" /> New room
@@ -46,7 +54,13 @@ export function GuildSection({ guild, rooms, isSought, onNewRoom, onEndRoom }: G
       ) : (
         <ul class="rooms">
           {rooms.map(({ room, people: inside }) => (
-            <RoomCard key={room.roomId} room={room} people={inside} onEnd={onEndRoom && (() => onEndRoom(room))} />
+            <RoomCard
+              key={room.roomId}
+              room={room}
+              people={inside}
+              onEnd={onEndRoom && (() => onEndRoom(room))}
+              onPerson={onPerson}
+            />
           ))}
         </ul>
       )}

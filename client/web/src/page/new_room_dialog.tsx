@@ -1,159 +1,267 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { VNode } from "preact";
 import { useRef, useState } from "preact/hooks";
 
-import { CallError, RoomKind, type Guild, type Parlor, type Room } from "../client/index.ts";
+import {
+  CallError,
+  CreateRoomRequestSchema,
+  RoomKind,
+  RoomPolicySchema,
+  type CreateRoomRequest,
+  type Guild,
+  type Parlor,
+} from "../client/index.ts";
+import { inParts, type Result } from "./batch.ts";
 import { Dialog } from "./dialog.tsx";
+import { TextField, wrongAbout } from "./field.tsx";
+import { Results } from "./results.tsx";
+import { readTime } from "./times.ts";
 import { refusal } from "./words.ts";
 
-/** Where making the room stands. */
+/** As many rooms as one visit makes at most. */
+const MOST_ROOMS = 25;
+
+/** What the visitor has filled in, as text. */
+const EMPTY = {
+  displayName: "",
+  kind: RoomKind.VOICE,
+  userLimit: "",
+  reason: "",
+  count: "",
+  kilobits: "",
+  privateTo: "",
+  emptyTimeout: "",
+  departureTimeout: "",
+  maxDuration: "",
+};
+type Form = typeof EMPTY;
+
+/** Where making the rooms stands. */
 type Progress =
   | { readonly state: "filling_in" }
-  | { readonly state: "making" }
-  | { readonly state: "refused"; readonly error: CallError };
+  | { readonly state: "making"; readonly results: readonly Result[]; readonly of: number }
+  | { readonly state: "refused"; readonly error: CallError }
+  /** Several rooms, of which not all were made. */
+  | { readonly state: "made_in_part"; readonly results: readonly Result[] };
 
 interface NewRoomDialogProps {
   parlor: Parlor;
   guild: Guild;
   onClose: () => void;
-  onMade: (room: Room) => void;
+  /** Tells what was made, in words. */
+  onMade: (what: string) => void;
 }
 
-/** Makes a room in a guild. */
+/** Makes a room in a guild, or several that differ in their number alone. */
 export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogProps): VNode {
   const [progress, setProgress] = useState<Progress>({ state: "filling_in" });
-  const [displayName, setDisplayName] = useState("");
-  const [kind, setKind] = useState(RoomKind.VOICE);
-  const [userLimit, setUserLimit] = useState("");
-  const [reason, setReason] = useState("");
+  const [form, setForm] = useState<Form>(EMPTY);
+  const [isMore, setMore] = useState(false);
   // One id for this room: pressing the button again after an answer that was lost makes no second one. Another room
   // needs another id, so it is renewed with every change.
   const requestId = useRef<string>(crypto.randomUUID());
-  const change = <T,>(set: (value: T) => void, value: T): void => {
+  const set = <Name extends keyof Form>(name: Name) => (value: Form[Name]): void => {
     requestId.current = crypto.randomUUID();
-    set(value);
+    setForm((before) => ({ ...before, [name]: value }));
   };
+  const wrongTime = (name: "emptyTimeout" | "departureTimeout" | "maxDuration"): string | undefined =>
+    readTime(form[name]) === "wrong" ? "A time is written like 90s, 10m or 1h 30m." : undefined;
+  const timesAreWrong = [wrongTime("emptyTimeout"), wrongTime("departureTimeout"), wrongTime("maxDuration")].some(Boolean);
 
   const submit = async (): Promise<void> => {
     if (progress.state === "making") {
       return;
     }
-    setProgress({ state: "making" });
+    if (timesAreWrong) {
+      setMore(true);
+      return;
+    }
+    const requests = requestsFor(form, guild, requestId.current);
+    const making = (results: readonly Result[]): void => setProgress({ state: "making", results, of: requests.length });
+    making([]);
     try {
-      const { room } = await parlor.createRoom({
-        guildId: guild.guildId,
-        displayName: displayName.trim(),
-        kind,
-        userLimit: Number(userLimit) || 0,
-        auditLogReason: reason.trim(),
-        requestId: requestId.current,
-      });
-      if (room) {
-        onMade(room);
+      const [only] = requests;
+      if (only && requests.length === 1) {
+        await parlor.createRoom(only);
+        onMade(`${only.displayName} was created.`);
+        return;
+      }
+      const results = await inParts(requests, (part) => createAll(parlor, part), making);
+      if (results.every(({ error }) => error === undefined)) {
+        onMade(`${results.length} rooms were created.`);
+      } else {
+        setProgress({ state: "made_in_part", results });
       }
     } catch (thrown) {
       setProgress({ state: "refused", error: CallError.from(thrown) });
     }
   };
 
+  const title = `New room in ${guild.displayName}`;
+  if (progress.state === "made_in_part") {
+    return (
+      <Dialog title={title} onClose={onClose} onSubmit={onClose}>
+        <Results results={progress.results} of={progress.results.length} done="was created" />
+        <div class="buttons">
+          <button type="submit" class="primary" autoFocus>
+            Close
+          </button>
+        </div>
+      </Dialog>
+    );
+  }
   const error = progress.state === "refused" ? progress.error : undefined;
-  // The server's words go on where the field's name ends.
-  const wrong = (field: string, called: string): string | undefined => {
-    const found = error?.wrongFields.find((one) => one.field === field);
-    return found && `${called} ${found.description}.`;
-  };
+  const isMaking = progress.state === "making";
+  const hidden = ["bitrate_bps", "private", "policy.empty_timeout", "policy.departure_timeout", "policy.max_duration"];
+  const isHiddenWrong = hidden.some((field) => error?.wrongFields.some((one) => one.field.startsWith(field)));
   return (
-    <Dialog title={`New room in ${guild.displayName}`} onClose={onClose} onSubmit={() => void submit()}>
+    <Dialog title={title} onClose={onClose} onSubmit={() => void submit()}>
       {error && (
         <p class="problem" role="alert">
           {refusal(error)}
         </p>
       )}
-      <Field label="Name" name="display_name" wrong={wrong("display_name", "The name")}>
-        {(described) => (
-          <input
-            {...described}
-            type="text"
-            maxLength={100}
-            autocomplete="off"
-            autoFocus
-            value={displayName}
-            onInput={(event) => change(setDisplayName, event.currentTarget.value)}
-          />
-        )}
-      </Field>
+      <TextField
+        label="Name"
+        name="display_name"
+        wrong={wrongAbout(error, "display_name", "The name")}
+        maxLength={100}
+        autoFocus
+        value={form.displayName}
+        onValue={set("displayName")}
+      />
       <fieldset class="choice">
         <legend>Kind</legend>
         {([[RoomKind.VOICE, "Voice"], [RoomKind.STAGE, "Stage"]] as const).map(([value, label]) => (
           <label key={label}>
-            <input type="radio" name="kind" checked={kind === value} onChange={() => change(setKind, value)} />
+            <input type="radio" name="kind" checked={form.kind === value} onChange={() => set("kind")(value)} />
             {label}
           </label>
         ))}
       </fieldset>
-      <Field label="People at most (empty for no limit)" name="user_limit" wrong={wrong("user_limit", "This number")}>
-        {(described) => (
-          <input
-            {...described}
-            type="text"
-            inputMode="numeric"
-            autocomplete="off"
-            value={userLimit}
-            onInput={(event) => change(setUserLimit, event.currentTarget.value.replace(/\D/g, "").slice(0, 5))}
+      <TextField
+        label="People at most (empty for no limit)"
+        name="user_limit"
+        wrong={wrongAbout(error, "user_limit", "This number")}
+        maxLength={5}
+        numeric
+        value={form.userLimit}
+        onValue={set("userLimit")}
+      />
+      <details open={isMore || isHiddenWrong} onToggle={(event) => setMore(event.currentTarget.open)}>
+        <summary>When it ends, who may see it, several at once</summary>
+        <fieldset class="group">
+          <legend>It ends by itself, with times such as 10m or 2h</legend>
+          <TextField
+            label="if nobody has joined for"
+            name="empty_timeout"
+            wrong={wrongTime("emptyTimeout") ?? wrongAbout(error, "policy.empty_timeout", "This time")}
+            value={form.emptyTimeout}
+            onValue={set("emptyTimeout")}
           />
-        )}
-      </Field>
-      <Field label="Reason, for the guild's audit log" name="audit_log_reason" wrong={wrong("audit_log_reason", "The reason")}>
-        {(described) => (
-          <input
-            {...described}
-            type="text"
-            maxLength={460}
-            autocomplete="off"
-            value={reason}
-            onInput={(event) => change(setReason, event.currentTarget.value)}
+          <TextField
+            label="after the last one has left, by"
+            name="departure_timeout"
+            wrong={wrongTime("departureTimeout") ?? wrongAbout(error, "policy.departure_timeout", "This time")}
+            value={form.departureTimeout}
+            onValue={set("departureTimeout")}
           />
-        )}
-      </Field>
+          <TextField
+            label="in any case after"
+            name="max_duration"
+            wrong={wrongTime("maxDuration") ?? wrongAbout(error, "policy.max_duration", "This time")}
+            value={form.maxDuration}
+            onValue={set("maxDuration")}
+          />
+        </fieldset>
+        <TextField
+          label="Only for these users (their ids; empty for everybody)"
+          name="private"
+          wrong={wrongAbout(error, "private", "This list") ?? wrongAbout(error, "private.user_ids", "One of these")}
+          value={form.privateTo}
+          onValue={set("privateTo")}
+        />
+        <TextField
+          label="Bitrate in kbit/s (empty for 64)"
+          name="bitrate_bps"
+          wrong={wrongAbout(error, "bitrate_bps", "The bitrate, in bits,")}
+          maxLength={3}
+          numeric
+          value={form.kilobits}
+          onValue={set("kilobits")}
+        />
+        <TextField
+          label={`How many (up to ${MOST_ROOMS}, numbered)`}
+          name="count"
+          wrong={undefined}
+          maxLength={2}
+          numeric
+          value={form.count}
+          onValue={set("count")}
+        />
+      </details>
+      <TextField
+        label="Reason, for the guild's audit log"
+        name="audit_log_reason"
+        wrong={wrongAbout(error, "audit_log_reason", "The reason")}
+        maxLength={460}
+        value={form.reason}
+        onValue={set("reason")}
+      />
+      {isMaking && progress.of > 1 && <Results results={progress.results} of={progress.of} done="was created" />}
       <div class="buttons">
         <button type="button" onClick={onClose}>
           Cancel
         </button>
-        <button type="submit" class="primary" aria-disabled={progress.state === "making"}>
-          {progress.state === "making" ? "Creating …" : "Create room"}
+        <button type="submit" class="primary" aria-disabled={isMaking}>
+          {isMaking ? "Creating …" : countOf(form) > 1 ? `Create ${countOf(form)} rooms` : "Create room"}
         </button>
       </div>
     </Dialog>
   );
 }
 
-/** What ties an input to its field. */
-interface Described {
-  name: string;
-  "aria-invalid": boolean;
-  "aria-describedby": string | undefined;
+function countOf({ count }: Form): number {
+  return Math.min(Math.max(Number(count) || 1, 1), MOST_ROOMS);
 }
 
-interface FieldProps {
-  label: string;
-  name: string;
-  /** What is wrong about it. */
-  wrong: string | undefined;
-  children: (described: Described) => VNode;
-}
-
-function Field({ label, name, wrong, children }: FieldProps): VNode {
-  const id = `wrong-${name}`;
-  return (
-    <div class="field">
-      <label>
-        {label}
-        {children({ name, "aria-invalid": wrong !== undefined, "aria-describedby": wrong && id })}
-      </label>
-      {wrong && (
-        <p class="wrong" id={id}>
-          {wrong}
-        </p>
-      )}
-    </div>
+/** One request for each room. Those of several are told apart by their number, and so are their ids. */
+function requestsFor(form: Form, guild: Guild, requestId: string): CreateRoomRequest[] {
+  const rule = (name: "emptyTimeout" | "departureTimeout" | "maxDuration") => {
+    const time = readTime(form[name]);
+    return time === undefined || time === "wrong" ? {} : { [name]: time };
+  };
+  const policy = create(RoomPolicySchema, { ...rule("emptyTimeout"), ...rule("departureTimeout"), ...rule("maxDuration") });
+  const userIds = form.privateTo.split(/[\s,;]+/).filter((id) => id !== "");
+  const common: MessageInitShape<typeof CreateRoomRequestSchema> = {
+    guildId: guild.guildId,
+    kind: form.kind,
+    userLimit: Number(form.userLimit) || 0,
+    bitrateBps: (Number(form.kilobits) || 0) * 1_000,
+    auditLogReason: form.reason.trim(),
+    policy,
+    ...(userIds.length > 0 && { private: { userIds } }),
+  };
+  const name = form.displayName.trim();
+  const count = countOf(form);
+  return Array.from({ length: count }, (_, index) =>
+    create(CreateRoomRequestSchema, {
+      ...common,
+      displayName: count === 1 || name === "" ? name : `${name} ${index + 1}`,
+      requestId: numbered(requestId, index),
+    }),
   );
+}
+
+/** The UUID with its last two digits replaced by a number below 256, so that a repeat names each room the same. */
+function numbered(uuid: string, index: number): string {
+  return index === 0 ? uuid : uuid.slice(0, -2) + ((Number.parseInt(uuid.slice(-2), 16) + index) % 256).toString(16).padStart(2, "0");
+}
+
+async function createAll(parlor: Parlor, requests: readonly CreateRoomRequest[]): Promise<Result[]> {
+  const { results } = await parlor.batchCreateRooms({ requests: [...requests] });
+  return results.map(({ outcome }, index) => ({
+    name: requests[index]?.displayName || `Room ${index + 1}`,
+    error: outcome.case === "failure" ? CallError.ofItem(outcome.value) : undefined,
+  }));
 }

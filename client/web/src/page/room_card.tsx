@@ -4,12 +4,22 @@ import type { VNode } from "preact";
 import { RoomKind, type Participant, type Room } from "../client/index.ts";
 import { nameOf, time } from "./activity.ts";
 import { Icon, type IconName } from "./icons.tsx";
+import { policyInWords } from "./times.ts";
 
 /** How many colours style.css has for faces. */
 const FACES = 6;
 
+interface RoomCardProps {
+  room: Room;
+  people: Participant[];
+  /** Not set where the visitor may not. */
+  onEnd: (() => void) | undefined;
+  onPerson: ((person: Participant) => void) | undefined;
+}
+
 /** One room and who is in it. */
-export function RoomCard({ room, people, onEnd }: { room: Room; people: Participant[]; onEnd: (() => void) | undefined }): VNode {
+export function RoomCard({ room, people, onEnd, onPerson }: RoomCardProps): VNode {
+  const ends = policyInWords(room.policy);
   const isStage = room.kind === RoomKind.STAGE;
   const isFull = room.userLimit > 0 && people.length >= room.userLimit;
   return (
@@ -40,10 +50,15 @@ export function RoomCard({ room, people, onEnd }: { room: Room; people: Particip
           )}
         </p>
       )}
+      {ends !== "" && (
+        <p class="ends">
+          <Icon name="clock" /> Ends {ends}
+        </p>
+      )}
       {people.length > 0 ? (
         <ul class="people" aria-label={`In ${room.displayName}`}>
           {people.map((one) => (
-            <Person key={one.userId} one={one} />
+            <Person key={one.userId} one={one} onChange={onPerson && (() => onPerson(one))} />
           ))}
         </ul>
       ) : (
@@ -53,7 +68,7 @@ export function RoomCard({ room, people, onEnd }: { room: Room; people: Particip
   );
 }
 
-function Person({ one }: { one: Participant }): VNode {
+function Person({ one, onChange }: { one: Participant; onChange: (() => void) | undefined }): VNode {
   const name = nameOf(one);
   const since = one.joinedAt && `Here since ${time(timestampDate(one.joinedAt))}`;
   return (
@@ -69,6 +84,11 @@ function Person({ one }: { one: Participant }): VNode {
           <span class="unseen">{meaning}</span>
         </span>
       ))}
+      {onChange && (
+        <button type="button" class="plain more" onClick={onChange} aria-label={`Change ${name}`}>
+          <Icon name="more" />
+        </button>
+      )}
     </li>
   );
 }

@@ -5,9 +5,11 @@ import type { Guild, Participant, Room } from "../client/index.ts";
 import { ActivityList } from "./activity_list.tsx";
 import { nameOf } from "./activity.ts";
 import { EndRoomDialog } from "./end_room_dialog.tsx";
+import { EndRoomsDialog } from "./end_rooms_dialog.tsx";
 import type { Following } from "./following.ts";
 import { GuildSection, type RoomWithPeople } from "./guild_section.tsx";
 import { NewRoomDialog } from "./new_room_dialog.tsx";
+import { PersonDialog } from "./person_dialog.tsx";
 import { allows } from "./token.ts";
 import { Banners, TopBar } from "./top_bar.tsx";
 
@@ -18,7 +20,9 @@ const OUTCOME_MS = 6_000;
 type Dialog =
   | { readonly name: "none" }
   | { readonly name: "new_room"; readonly guild: Guild }
-  | { readonly name: "end_room"; readonly room: Room };
+  | { readonly name: "end_room"; readonly room: Room }
+  | { readonly name: "end_rooms"; readonly guild: Guild }
+  | { readonly name: "person"; readonly person: Participant };
 
 /** Rooms and who is in them, live. */
 export function RoomPage({ following, onSignOut }: { following: Following; onSignOut: () => void }): VNode {
@@ -28,11 +32,22 @@ export function RoomPage({ following, onSignOut }: { following: Following; onSig
   const main = useRef<HTMLElement>(null);
   const { picture, parlor, claims } = following;
   const mayWrite = allows(claims, "rooms:write");
+  const mayChangePeople = allows(claims, "participants:write");
   useEffect(() => {
     const gone = setTimeout(() => setOutcome(""), OUTCOME_MS);
     return () => clearTimeout(gone);
   }, [outcome]);
   const close = (): void => setDialog({ name: "none" });
+  const done = (what: string): void => {
+    setOutcome(what);
+    close();
+  };
+  // The button that opened the dialog goes with the room, or with who is in it.
+  const doneAway = (what: string): void => {
+    done(what);
+    main.current?.focus();
+  };
+  const managed = (guild: Guild): RoomWithPeople[] => roomsOf(following, guild).filter(({ room }) => room.managed);
 
   return (
     <>
@@ -52,6 +67,8 @@ export function RoomPage({ following, onSignOut }: { following: Following; onSig
               isSought={sought.trim() !== ""}
               onNewRoom={mayWrite ? () => setDialog({ name: "new_room", guild }) : undefined}
               onEndRoom={mayWrite ? (room) => setDialog({ name: "end_room", room }) : undefined}
+              onEndRooms={mayWrite && managed(guild).length > 1 ? () => setDialog({ name: "end_rooms", guild }) : undefined}
+              onPerson={mayChangePeople ? (person) => setDialog({ name: "person", person }) : undefined}
             />
           ))}
         </main>
@@ -65,10 +82,7 @@ export function RoomPage({ following, onSignOut }: { following: Following; onSig
           parlor={parlor}
           guild={dialog.guild}
           onClose={close}
-          onMade={(room) => {
-            setOutcome(`${room.displayName} was created.`);
-            close();
-          }}
+          onMade={done}
         />
       )}
       {dialog.name === "end_room" && (
@@ -77,12 +91,25 @@ export function RoomPage({ following, onSignOut }: { following: Following; onSig
           room={dialog.room}
           inside={picture.participants(dialog.room.roomId).length}
           onClose={close}
-          onEnded={(room) => {
-            setOutcome(`${room.displayName} has ended.`);
-            close();
-            // The button that opened the dialog goes with the room.
-            main.current?.focus();
-          }}
+          onEnded={(room) => doneAway(`${room.displayName} has ended.`)}
+        />
+      )}
+      {dialog.name === "end_rooms" && (
+        <EndRoomsDialog
+          parlor={parlor}
+          guild={dialog.guild}
+          rooms={managed(dialog.guild)}
+          onClose={close}
+          onEnded={(count) => doneAway(`${count} ${count === 1 ? "room has" : "rooms have"} ended.`)}
+        />
+      )}
+      {dialog.name === "person" && (
+        <PersonDialog
+          parlor={parlor}
+          person={asOfNow(following, dialog.person)}
+          elsewhere={elsewhere(following, dialog.person)}
+          onClose={close}
+          onDone={doneAway}
         />
       )}
     </>
@@ -91,6 +118,19 @@ export function RoomPage({ following, onSignOut }: { following: Following; onSig
 
 function roomsOf({ picture }: Following, guild: Guild): RoomWithPeople[] {
   return picture.rooms(guild.guildId).map((room) => ({ room, people: picture.participants(room.roomId) }));
+}
+
+/** Somebody as they are by now; as they were where they have left. */
+function asOfNow({ picture }: Following, person: Participant): Participant {
+  const rooms = picture.rooms(person.guildId);
+  const everybody = rooms.flatMap(({ roomId }) => picture.participants(roomId));
+  return everybody.find(({ userId }) => userId === person.userId) ?? person;
+}
+
+/** The rooms of a guild that somebody is not in. */
+function elsewhere(following: Following, person: Participant): Room[] {
+  const { roomId: here } = asOfNow(following, person);
+  return following.picture.rooms(person.guildId).filter(({ roomId }) => roomId !== here);
 }
 
 /** The rooms whose name, or somebody in which, is like what is sought. */
