@@ -6,7 +6,7 @@ use std::{
 };
 
 use parlor_gateway::{
-    Change, ChannelId, Directory, GuildId, Loss, Ownership, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
+    Change, ChannelId, Directory, GuildId, Loss, News, Ownership, RoomFacts, RoomId, RoomKind, ShardIndex, Update,
     VideoQuality,
     rest::{
         Refusal, RestError, asked_wait,
@@ -58,12 +58,22 @@ pub fn gateway_payload(data: &[u8]) {
 }
 
 fn dispatched(directory: &mut Directory, line: &str, now: SystemTime) -> Vec<Change> {
-    let Ok(Payload::Update(update)) = translate(SHARD, line) else { return Vec::new() };
-    let changes = directory.apply(update.clone(), now);
-    if matches!(update, Update::Within(..)) {
-        assert_eq!(directory.apply(update, now), [], "a repeated dispatch makes a change");
-    }
-    changes
+    let updates = match translate(SHARD, line) {
+        Ok(Payload::Update(update)) => vec![update],
+        Ok(Payload::Statuses { guild, statuses }) => {
+            let news = statuses.into_iter().map(|(room, status)| News::RoomStatus(room, status));
+            news.map(|news| Update::Within(guild, news)).collect()
+        }
+        Ok(Payload::Reconnect | Payload::InvalidSession(_) | Payload::Ignored) | Err(_) => Vec::new(),
+    };
+    let applied = updates.into_iter().flat_map(|update| {
+        let changes = directory.apply(update.clone(), now);
+        if matches!(update, Update::Within(..)) {
+            assert_eq!(directory.apply(update, now), [], "a repeated dispatch makes a change");
+        }
+        changes
+    });
+    applied.collect()
 }
 
 fn happens(directory: &mut Directory, told: &str, now: &mut SystemTime) -> Vec<Change> {

@@ -1,6 +1,8 @@
 //! Every field of a room reaches Discord and comes back; labels find rooms; batches end item by item.
 
-use discord_emulator::{ANN, ChannelKind, GENERAL, LOBBY, OTHER_GUILD, PARLOR_DEV, Permissions, VOICE_CATEGORY};
+use discord_emulator::{
+    ANN, ChannelKind, Fault, GAMES, GENERAL, LOBBY, OTHER_GUILD, PARLOR_DEV, Permissions, VOICE_CATEGORY,
+};
 use parlor_client::v1::{self, batch_create_rooms_result, batch_end_rooms_result};
 use parlor_e2e::{House, Issuer, Process, Token};
 use prost_types::FieldMask;
@@ -186,6 +188,36 @@ async fn a_room_is_closed_opened_and_handed_out_anew() {
     let refused = parlor_client::CallError::from(parlor.rooms().update_room(beyond).await.expect_err("no permission"));
     assert_eq!(refused.wrong_fields[0].0, "permission_overwrites[0].allow");
     bot.finish().await;
+}
+
+/// A guild's snapshot has no status lines, so Parlor asks for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_lines_are_those_of_now_after_a_session_was_lost() {
+    let mut house = House::start().await;
+    let set = |house: &House, room, status: Option<&str>| {
+        house.emulator.world(|world| world.set_voice_status(room, status));
+    };
+    let status = |picture: &parlor_client::Picture, room: discord_emulator::ChannelId| {
+        picture.rooms().find(|one| one.room_id == room.to_string()).map(|one| one.status.clone())
+    };
+    set(&house, LOBBY, Some("chess"));
+    let mut watcher = house.watch().await;
+    watcher.until(|picture| status(picture, LOBBY).as_deref() == Some("chess")).await;
+
+    house.stop_server().await;
+    set(&house, LOBBY, None);
+    set(&house, GAMES, Some("go"));
+    house.emulator.inject(Fault::KillSessions);
+    house.restart_server().await;
+    let now = |picture: &parlor_client::Picture| (status(picture, LOBBY), status(picture, GAMES));
+    let mut watcher = house.watch().await;
+    watcher.until(|picture| now(picture) == (Some(String::new()), Some("go".to_owned()))).await;
+
+    // Without the process having ended, too.
+    set(&house, GAMES, Some("bridge"));
+    house.emulator.inject(Fault::InvalidateSession { resumable: false });
+    set(&house, LOBBY, Some("darts"));
+    watcher.until(|picture| now(picture) == (Some("darts".to_owned()), Some("bridge".to_owned()))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ mod close;
 mod pacing;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -24,9 +24,10 @@ use twilight_gateway::{
 
 use self::{close::Ending, pacing::Pacing};
 use crate::{
+    id::{GuildId, RoomId},
     rest::SessionStartLimit,
-    translate::{Payload, translate},
-    update::{Delivery, Loss, SessionPlace, ShardIndex, Update},
+    translate::{Payload, status_request, translate},
+    update::{Delivery, GuildSnapshot, Loss, News, RoomKind, SessionPlace, ShardIndex, Update},
 };
 
 /// What Parlor asks Discord to tell: guilds with their channels, and voice states. Neither is a privileged intent.
@@ -98,6 +99,7 @@ pub async fn run(
             resume: config.resume.remove(&ShardIndex(index)),
             keep_session: config.keep_sessions,
             pacing: Pacing::default(),
+            unanswered: BTreeSet::new(),
             last_heard: now,
             last_told: now,
         };
@@ -120,6 +122,8 @@ struct ShardTask {
     resume: Option<SessionPlace>,
     keep_session: bool,
     pacing: Pacing,
+    /// The guilds whose status lines were asked for and have not come.
+    unanswered: BTreeSet<GuildId>,
     last_heard: SystemTime,
     /// When the last delivery was made.
     last_told: SystemTime,
@@ -214,8 +218,9 @@ impl ShardTask {
                 }
             };
             self.last_heard = SystemTime::now();
-            let update = match translate(self.index, &text) {
-                Ok(Payload::Update(update)) => update,
+            let updates = match translate(self.index, &text) {
+                Ok(Payload::Update(update)) => vec![update],
+                Ok(Payload::Statuses { guild, statuses }) => self.statuses(guild, statuses),
                 Ok(Payload::Ignored) => {
                     self.sign_of_life(shard);
                     continue;
@@ -234,27 +239,77 @@ impl ShardTask {
                     continue;
                 }
             };
-            if matches!(update, Update::SessionStarted { .. } | Update::SessionResumed(_)) {
-                started = true;
-                self.pacing.active(Instant::now());
-                info!(
-                    shard = self.index.0,
-                    resumed = matches!(update, Update::SessionResumed(_)),
-                    "gateway session is up"
-                );
+            match updates.first() {
+                Some(Update::SessionStarted { .. } | Update::SessionResumed(_)) => {
+                    started = true;
+                    self.pacing.active(Instant::now());
+                    let resumed = matches!(updates.first(), Some(Update::SessionResumed(_)));
+                    info!(shard = self.index.0, resumed, "gateway session is up");
+                    self.ask_again(shard, resumed);
+                }
+                Some(Update::Guild(guild)) => self.ask_for_statuses(shard, guild),
+                Some(
+                    Update::GuildUnavailable(_)
+                    | Update::GuildLeft(_)
+                    | Update::GuildChanged { .. }
+                    | Update::Within(..)
+                    | Update::ConnectionLost { .. },
+                ) => {}
+                None => {
+                    self.sign_of_life(shard);
+                    continue;
+                }
             }
-            let place = place_of(shard);
-            match self.deliveries.try_send(self.delivery(Some(update), place.clone())) {
-                Ok(()) => self.delivered(place),
-                Err(mpsc::error::TrySendError::Closed(_)) => return Exit::Shutdown,
+            if let Err(exit) = self.pass_on(updates, shard).await {
+                return exit;
+            }
+        }
+    }
+
+    /// Hands over what one payload has told. Only the last update says that the session goes on after the payload, so
+    /// that a resume skips none of them.
+    async fn pass_on(&mut self, updates: Vec<Update>, shard: &mut Shard<InMemoryQueue>) -> Result<(), Exit> {
+        let place = place_of(shard);
+        let last = updates.len().saturating_sub(1);
+        for (index, update) in updates.into_iter().enumerate() {
+            let reached = if index == last { place.clone() } else { self.resume.clone() };
+            match self.deliveries.try_send(self.delivery(Some(update), reached)) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err(Exit::Shutdown),
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     warn!(shard = self.index.0, "updates come faster than they are stored: closing to resume");
                     shard.close(CloseFrame::RESUME);
                     flush_close(shard).await;
-                    return Exit::Ended(Ending::Overflow);
+                    return Err(Exit::Ended(Ending::Overflow));
                 }
             }
         }
+        self.delivered(place);
+        Ok(())
+    }
+
+    /// Asks for the status lines of a guild's voice channels: its snapshot has none.
+    fn ask_for_statuses(&mut self, shard: &Shard<InMemoryQueue>, guild: &GuildSnapshot) {
+        if guild.rooms.iter().any(|room| room.kind == RoomKind::Voice) {
+            self.unanswered.insert(guild.guild);
+            shard.send(status_request(guild.guild));
+        }
+    }
+
+    /// Asks anew for what was not answered before the connection broke. A new session has nothing to be answered yet.
+    fn ask_again(&mut self, shard: &Shard<InMemoryQueue>, resumed: bool) {
+        if !resumed {
+            self.unanswered.clear();
+        }
+        for guild in &self.unanswered {
+            shard.send(status_request(*guild));
+        }
+    }
+
+    fn statuses(&mut self, guild: GuildId, statuses: Vec<(RoomId, Option<String>)>) -> Vec<Update> {
+        self.unanswered.remove(&guild);
+        let news = statuses.into_iter().map(|(room, status)| Update::Within(guild, News::RoomStatus(room, status)));
+        news.collect()
     }
 
     fn delivery(&self, update: Option<Update>, session: Option<SessionPlace>) -> Delivery {

@@ -12,7 +12,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{Payload, Shape, TranslateError, dispatch};
-use crate::update::{ShardIndex, Update};
+use crate::update::ShardIndex;
 
 /// Reads one payload.
 pub(super) fn read(shard: ShardIndex, text: &str) -> Result<Payload, TranslateError> {
@@ -56,14 +56,14 @@ impl<'de> Visitor<'de> for Envelope<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Payload, A::Error> {
         let Self { shard, failed } = self;
         let (mut op, mut name, mut kept) = (None::<u8>, None::<Option<Name<'de>>>, None::<&RawValue>);
-        let mut update = None;
+        let mut told = Payload::Ignored;
         while let Some(key) = map.next_key()? {
             match key {
                 Key::Op => op = Some(map.next_value()?),
                 Key::T => name = Some(map.next_value()?),
                 Key::D => match (op, &name) {
                     (Some(0), Some(Some(Name(name)))) => {
-                        update = map.next_value_seed(Data { shard, name, failed: &mut *failed })?;
+                        told = map.next_value_seed(Data { shard, name, failed: &mut *failed })?;
                     }
                     _ => kept = Some(map.next_value()?),
                 },
@@ -75,9 +75,9 @@ impl<'de> Visitor<'de> for Envelope<'_> {
             (0, Some(Name(name))) => {
                 if kept.is_some() {
                     let mut json = serde_json::Deserializer::from_str(data);
-                    update = Data { shard, name: &name, failed }.deserialize(&mut json).map_err(A::Error::custom)?;
+                    told = Data { shard, name: &name, failed }.deserialize(&mut json).map_err(A::Error::custom)?;
                 }
-                update.map_or(Payload::Ignored, Payload::Update)
+                told
             }
             (7, _) => Payload::Reconnect,
             (9, _) => Payload::InvalidSession(data == "true"),
@@ -94,9 +94,9 @@ struct Data<'n, 'f> {
 }
 
 impl<'de> DeserializeSeed<'de> for Data<'_, '_> {
-    type Value = Option<Update>;
+    type Value = Payload;
 
-    fn deserialize<D: Deserializer<'de>>(self, data: D) -> Result<Option<Update>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, data: D) -> Result<Payload, D::Error> {
         dispatch(self.shard, self.name, data).map_err(|Shape { event, source }| {
             *self.failed = Some(event);
             source

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use thiserror::Error;
 
 use crate::{
-    id::{GuildId, UserId},
+    id::{GuildId, RoomId, UserId},
     update::{GuildSnapshot, News, Profile, ShardIndex, Update, VoiceState},
 };
 
@@ -35,6 +35,13 @@ pub enum TranslateError {
 pub enum Payload {
     /// News for the directory.
     Update(Update),
+    /// What a guild's voice channels show below their names, as [`status_request`] has asked for.
+    Statuses {
+        /// The guild.
+        guild: GuildId,
+        /// The status lines; `None` for a channel without one. Channels that Discord leaves out keep theirs.
+        statuses: Vec<(RoomId, Option<String>)>,
+    },
     /// Op 7: connect anew and resume.
     Reconnect,
     /// Op 9: the session is void. `true` if it may still be resumed.
@@ -54,12 +61,14 @@ struct Shape<E> {
     source: E,
 }
 
-/// Reads the data of one dispatch. `None` for those that Parlor does not need.
-fn dispatch<'de, D: Deserializer<'de>>(
-    shard: ShardIndex,
-    event: &str,
-    data: D,
-) -> Result<Option<Update>, Shape<D::Error>> {
+/// What to send for a guild's status lines, which its snapshot lacks: op 43, Request Channel Info (Discord docs,
+/// events/gateway-events). The answer is [`Payload::Statuses`].
+pub fn status_request(guild: GuildId) -> String {
+    format!(r#"{{"op":43,"d":{{"guild_id":"{guild}","fields":["status"]}}}}"#)
+}
+
+/// Reads the data of one dispatch; [`Payload::Ignored`] where Parlor does not need it.
+fn dispatch<'de, D: Deserializer<'de>>(shard: ShardIndex, event: &str, data: D) -> Result<Payload, Shape<D::Error>> {
     let update = match event {
         "READY" => {
             let ready: wire::Ready = read("READY", data)?;
@@ -106,6 +115,14 @@ fn dispatch<'de, D: Deserializer<'de>>(
             let status = update.status.filter(|status| !status.is_empty());
             Some(Update::Within(update.guild_id, News::RoomStatus(update.id, status)))
         }
+        "CHANNEL_INFO" => {
+            let info: wire::ChannelInfo = read("CHANNEL_INFO", data)?;
+            let told = info.channels.into_iter().filter_map(|channel| {
+                let status = channel.status?.filter(|status| !status.is_empty());
+                Some((channel.id, status))
+            });
+            return Ok(Payload::Statuses { guild: info.guild_id, statuses: told.collect() });
+        }
         "VOICE_STATE_UPDATE" => {
             let state: wire::RawVoiceState<'_> = read("VOICE_STATE_UPDATE", data)?;
             state.guild_id.map(|guild| Update::Within(guild, News::Voice(state.into_state(guild))))
@@ -127,7 +144,7 @@ fn dispatch<'de, D: Deserializer<'de>>(
             None
         }
     };
-    Ok(update)
+    Ok(update.map_or(Payload::Ignored, Payload::Update))
 }
 
 fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(event: &'static str, data: D) -> Result<T, Shape<D::Error>> {
@@ -230,6 +247,19 @@ mod tests {
         assert_eq!(update(&text(r#""chess""#)), news(Some("chess")));
         assert_eq!(update(&text("null")), news(None));
         assert_eq!(update(&text(r#""""#)), news(None));
+    }
+
+    #[test]
+    fn status_lines_that_were_asked_for_are_told_apart_from_those_that_are_not_said() {
+        let guild = GuildId::new(100_000_000_000_000_001);
+        let asked = r#"{"op":43,"d":{"guild_id":"100000000000000001","fields":["status"]}}"#;
+        assert_eq!(status_request(guild), asked);
+        let text = r#"{"op":0,"t":"CHANNEL_INFO","d":{"guild_id":"100000000000000001","channels":[
+            {"id":"100000000000000002","status":"chess"},{"id":"100000000000000003","status":null},
+            {"id":"100000000000000004","voice_start_time":7}]}}"#;
+        let room = |number: u64| RoomId::new(100_000_000_000_000_000 + number);
+        let statuses = vec![(room(2), Some("chess".to_owned())), (room(3), None)];
+        assert_eq!(translate(SHARD, text).expect("translates"), Payload::Statuses { guild, statuses });
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{
     id::{CategoryId, GuildId, RoomId, UserId},
@@ -139,6 +139,27 @@ pub(super) struct StatusUpdate {
     pub(super) id: RoomId,
     pub(super) guild_id: GuildId,
     pub(super) status: Option<String>,
+}
+
+/// CHANNEL_INFO, the answer to op 43.
+#[derive(Deserialize)]
+pub(super) struct ChannelInfo {
+    pub(super) guild_id: GuildId,
+    pub(super) channels: Vec<ChannelStatus>,
+}
+
+/// What CHANNEL_INFO says of one channel.
+#[derive(Deserialize)]
+pub(super) struct ChannelStatus {
+    pub(super) id: RoomId,
+    /// `None` where it is not said, `Some(None)` where there is none.
+    #[serde(default, deserialize_with = "said")]
+    pub(super) status: Option<Option<String>>,
+}
+
+/// A field that is there, whether it is null or not.
+fn said<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(field).map(Some)
 }
 
 /// CHANNEL_DELETE, of which only the names matter.
