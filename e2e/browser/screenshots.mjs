@@ -42,8 +42,8 @@ try {
   await act(control, "guilds/Parlor%20Dev/channels", "Movie night");
 
   const page = await open(link, { colorScheme: "light", viewport: { width: 1280, height: 800 } });
-  await createRoom(page, { name: "Standup", limit: "8" });
-  await createRoom(page, { name: "Design review", limit: "" });
+  await createRoom(page, { name: "Standup", limit: "8", ends: { departure_timeout: "1m", max_duration: "2h" } });
+  await createRoom(page, { name: "Design review", limit: "", ends: { departure_timeout: "10m" } });
   await createRoom(page, { name: "Town hall", limit: "", kind: "Stage" });
   for (const [name, room, verbs] of PEOPLE) {
     await act(control, `users/${encodeURIComponent(name)}/join`, room);
@@ -60,9 +60,18 @@ try {
   // What was said about the last room made has gone.
   await page.locator(".outcome:empty").waitFor({ state: "attached" });
   await take(page, "light");
+  await page.getByRole("button", { name: "New room in Parlor Dev" }).click();
+  await page.getByLabel("Name").fill("Table");
+  await fillIn(page, { empty_timeout: "10m", departure_timeout: "1m", count: "12" });
+  await take(page, "new-rooms");
+  await page.keyboard.press("Escape");
 
   await page.emulateMedia({ colorScheme: "dark" });
   await take(page, "dark");
+  await page.getByRole("button", { name: "Change Dan" }).click();
+  await page.getByLabel("Reason").fill("back to the table");
+  await take(page, "person");
+  await page.keyboard.press("Escape");
 
   const phone = await open(link, { colorScheme: "light", viewport: { width: 390, height: 844 }, deviceScaleFactor: 2 });
   await phone.locator("[data-user]").nth(PEOPLE.length).waitFor();
@@ -102,13 +111,24 @@ async function open(link, options) {
   return page;
 }
 
-async function createRoom(page, { name, limit, kind = "Voice" }) {
+async function createRoom(page, { name, limit, kind = "Voice", ends = {} }) {
   await page.getByRole("button", { name: "New room in Parlor Dev" }).click();
   await page.getByLabel("Name").fill(name);
   await page.getByLabel(kind, { exact: true }).check();
   await page.getByLabel("People at most").fill(limit);
+  await fillIn(page, ends);
   await page.getByRole("button", { name: "Create room" }).click();
   await page.getByRole("heading", { name, exact: true }).waitFor();
+}
+
+/** Fields behind "When it ends …", by their names. */
+async function fillIn(page, fields) {
+  if (Object.keys(fields).length > 0) {
+    await page.locator("summary").click();
+  }
+  for (const [name, text] of Object.entries(fields)) {
+    await page.locator(`[name=${name}]`).fill(text);
+  }
 }
 
 async function take(page, name) {

@@ -150,55 +150,59 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
       />
       <details open={isMore || isHiddenWrong} onToggle={(event) => setMore(event.currentTarget.open)}>
         <summary>When it ends, who may see it, several at once</summary>
-        <fieldset class="group">
-          <legend>It ends by itself, with times such as 10m or 2h</legend>
+        <div class="more-fields">
+          <fieldset class="group">
+            <legend>It ends by itself, with times such as 10m or 2h</legend>
+            <TextField
+              label="if nobody has joined for"
+              name="empty_timeout"
+              wrong={wrongTime("emptyTimeout") ?? wrongAbout(error, "policy.empty_timeout", "This time")}
+              value={form.emptyTimeout}
+              onValue={set("emptyTimeout")}
+            />
+            <TextField
+              label="so long after the last one has left"
+              name="departure_timeout"
+              wrong={wrongTime("departureTimeout") ?? wrongAbout(error, "policy.departure_timeout", "This time")}
+              value={form.departureTimeout}
+              onValue={set("departureTimeout")}
+            />
+            <TextField
+              label="in any case after"
+              name="max_duration"
+              wrong={wrongTime("maxDuration") ?? wrongAbout(error, "policy.max_duration", "This time")}
+              value={form.maxDuration}
+              onValue={set("maxDuration")}
+            />
+          </fieldset>
           <TextField
-            label="if nobody has joined for"
-            name="empty_timeout"
-            wrong={wrongTime("emptyTimeout") ?? wrongAbout(error, "policy.empty_timeout", "This time")}
-            value={form.emptyTimeout}
-            onValue={set("emptyTimeout")}
+            label="Only for these users (their ids; empty for everybody)"
+            name="private"
+            wrong={wrongAbout(error, "private", "This list") ?? wrongAbout(error, "private.user_ids", "One of these")}
+            value={form.privateTo}
+            onValue={set("privateTo")}
           />
-          <TextField
-            label="after the last one has left, by"
-            name="departure_timeout"
-            wrong={wrongTime("departureTimeout") ?? wrongAbout(error, "policy.departure_timeout", "This time")}
-            value={form.departureTimeout}
-            onValue={set("departureTimeout")}
-          />
-          <TextField
-            label="in any case after"
-            name="max_duration"
-            wrong={wrongTime("maxDuration") ?? wrongAbout(error, "policy.max_duration", "This time")}
-            value={form.maxDuration}
-            onValue={set("maxDuration")}
-          />
-        </fieldset>
-        <TextField
-          label="Only for these users (their ids; empty for everybody)"
-          name="private"
-          wrong={wrongAbout(error, "private", "This list") ?? wrongAbout(error, "private.user_ids", "One of these")}
-          value={form.privateTo}
-          onValue={set("privateTo")}
-        />
-        <TextField
-          label="Bitrate in kbit/s (empty for 64)"
-          name="bitrate_bps"
-          wrong={wrongAbout(error, "bitrate_bps", "The bitrate, in bits,")}
-          maxLength={3}
-          numeric
-          value={form.kilobits}
-          onValue={set("kilobits")}
-        />
-        <TextField
-          label={`How many (up to ${MOST_ROOMS}, numbered)`}
-          name="count"
-          wrong={undefined}
-          maxLength={2}
-          numeric
-          value={form.count}
-          onValue={set("count")}
-        />
+          <div class="pair">
+            <TextField
+              label="kbit/s (empty for 64)"
+              name="bitrate_bps"
+              wrong={wrongAbout(error, "bitrate_bps", "The bitrate, in bits,")}
+              maxLength={3}
+              numeric
+              value={form.kilobits}
+              onValue={set("kilobits")}
+            />
+            <TextField
+              label={`How many (up to ${MOST_ROOMS})`}
+              name="count"
+              wrong={undefined}
+              maxLength={2}
+              numeric
+              value={form.count}
+              onValue={set("count")}
+            />
+          </div>
+        </div>
       </details>
       <TextField
         label="Reason, for the guild's audit log"
