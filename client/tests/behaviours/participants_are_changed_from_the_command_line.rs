@@ -91,8 +91,7 @@ async fn limits_are_shown_with_what_lifts_them() {
     }
     let last = refused.expect("a limit");
     assert_eq!(last.code, Some(3), "time lifts this limit: {last:?}");
-    for words in ["(RATE_LIMITED)", "1 calls that change something a second, 2 at once", "next: try again in "]
-    {
+    for words in ["(RATE_LIMITED)", "1 calls that change something a second, 2 at once", "next: try again in "] {
         assert!(last.stderr.contains(words), "{words}: {last:?}");
     }
 }
