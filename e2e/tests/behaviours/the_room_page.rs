@@ -132,6 +132,22 @@ async fn rooms_are_made_and_ended_by_keyboard_alone() {
     lists_the_truth(&mut browser, &house).await;
     assert_eq!(house.truth().len(), 4, "Discord has the room");
 
+    // What is changed in the form changes, and only that.
+    tab_to(&mut browser, "Change By keyboard").await;
+    press(&mut browser, "Enter").await;
+    for (field, text) in [("status", "chess"), ("user_limit", "7"), ("departure_timeout", "5m")] {
+        tab_to(&mut browser, field).await;
+        type_in(&mut browser, text).await;
+    }
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "By keyboard was changed.").await;
+    says(&mut browser, "Ends 5m after the last one leaves").await;
+    house.emulator.world(|world| {
+        let room = world.channels_named("By keyboard").next().expect("it has its name");
+        let ChannelKind::Voice(voice) = &room.kind else { panic!("a voice room") };
+        assert_eq!((voice.status.as_deref(), voice.user_limit), (Some("chess"), 7));
+    });
+
     // Escape and Cancel change nothing.
     tab_to(&mut browser, "End By keyboard").await;
     press(&mut browser, "Enter").await;
@@ -361,6 +377,10 @@ async fn axe_finds_nothing_to_complain_about() {
             tab_to(&mut browser, "End several rooms in Parlor Dev").await;
             press(&mut browser, "Enter").await;
             complains_of_nothing(&mut browser, &format!("ending several, {at}")).await;
+            press(&mut browser, "Escape").await;
+            tab_to(&mut browser, "Change Table 1").await;
+            press(&mut browser, "Enter").await;
+            complains_of_nothing(&mut browser, &format!("changing a room, {at}")).await;
             press(&mut browser, "Escape").await;
             tab_to(&mut browser, "Change Bob").await;
             press(&mut browser, "Enter").await;

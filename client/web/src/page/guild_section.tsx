@@ -18,13 +18,15 @@ interface GuildSectionProps {
   /** Not set where the visitor may not. */
   onNewRoom: (() => void) | undefined;
   onEndRoom: ((room: Room) => void) | undefined;
+  onChangeRoom: ((room: Room) => void) | undefined;
   /** Not set where there are not several that could be ended together. */
   onEndRooms: (() => void) | undefined;
   onPerson: ((person: Participant) => void) | undefined;
 }
 
 /** One guild with its rooms. */
-export function GuildSection({ guild, rooms, isSought, onNewRoom, onEndRoom, onEndRooms, onPerson }: GuildSectionProps): VNode {
+export function GuildSection({ guild, rooms, isSought, onNewRoom, ...on }: GuildSectionProps): VNode {
+  const { onEndRoom, onChangeRoom, onEndRooms, onPerson } = on;
   const name = guild.displayName || `Guild ${guild.guildId}`;
   const heading = `guild-${guild.guildId}`;
   const people = rooms.reduce((sum, room) => sum + room.people.length, 0);
@@ -59,6 +61,7 @@ export function GuildSection({ guild, rooms, isSought, onNewRoom, onEndRoom, onE
               room={room}
               people={inside}
               onEnd={onEndRoom && (() => onEndRoom(room))}
+              onChange={onChangeRoom && (() => onChangeRoom(room))}
               onPerson={onPerson}
             />
           ))}

@@ -6,16 +6,16 @@ import {
   CallError,
   CreateRoomRequestSchema,
   RoomKind,
-  RoomPolicySchema,
   type CreateRoomRequest,
   type Guild,
   type Parlor,
+  type RoomPolicy,
 } from "../client/index.ts";
 import { inParts, type Result } from "./batch.ts";
 import { Dialog } from "./dialog.tsx";
 import { TextField, wrongAbout } from "./field.tsx";
+import { PolicyFields, policyOf, written } from "./policy_fields.tsx";
 import { Results } from "./results.tsx";
-import { readTime } from "./times.ts";
 import { refusal } from "./words.ts";
 
 /** As many rooms as one visit makes at most. */
@@ -30,9 +30,7 @@ const EMPTY = {
   count: "",
   kilobits: "",
   privateTo: "",
-  emptyTimeout: "",
-  departureTimeout: "",
-  maxDuration: "",
+  policy: written(undefined),
 };
 type Form = typeof EMPTY;
 
@@ -64,19 +62,16 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
     requestId.current = crypto.randomUUID();
     setForm((before) => ({ ...before, [name]: value }));
   };
-  const wrongTime = (name: "emptyTimeout" | "departureTimeout" | "maxDuration"): string | undefined =>
-    readTime(form[name]) === "wrong" ? "A time is written like 90s, 10m or 1h 30m." : undefined;
-  const timesAreWrong = [wrongTime("emptyTimeout"), wrongTime("departureTimeout"), wrongTime("maxDuration")].some(Boolean);
-
   const submit = async (): Promise<void> => {
     if (progress.state === "making") {
       return;
     }
-    if (timesAreWrong) {
+    const policy = policyOf(form.policy);
+    if (!policy) {
       setMore(true);
       return;
     }
-    const requests = requestsFor(form, guild, requestId.current);
+    const requests = requestsFor(form, policy, guild, requestId.current);
     const making = (results: readonly Result[]): void => setProgress({ state: "making", results, of: requests.length });
     making([]);
     try {
@@ -151,30 +146,7 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
       <details open={isMore || isHiddenWrong} onToggle={(event) => setMore(event.currentTarget.open)}>
         <summary>When it ends, who may see it, several at once</summary>
         <div class="more-fields">
-          <fieldset class="group">
-            <legend>It ends by itself, with times such as 10m or 2h</legend>
-            <TextField
-              label="if nobody has joined for"
-              name="empty_timeout"
-              wrong={wrongTime("emptyTimeout") ?? wrongAbout(error, "policy.empty_timeout", "This time")}
-              value={form.emptyTimeout}
-              onValue={set("emptyTimeout")}
-            />
-            <TextField
-              label="so long after the last one has left"
-              name="departure_timeout"
-              wrong={wrongTime("departureTimeout") ?? wrongAbout(error, "policy.departure_timeout", "This time")}
-              value={form.departureTimeout}
-              onValue={set("departureTimeout")}
-            />
-            <TextField
-              label="in any case after"
-              name="max_duration"
-              wrong={wrongTime("maxDuration") ?? wrongAbout(error, "policy.max_duration", "This time")}
-              value={form.maxDuration}
-              onValue={set("maxDuration")}
-            />
-          </fieldset>
+          <PolicyFields written={form.policy} error={error} onWrite={set("policy")} />
           <TextField
             label="Only for these users (their ids; empty for everybody)"
             name="private"
@@ -230,12 +202,7 @@ function countOf({ count }: Form): number {
 }
 
 /** One request for each room. Those of several are told apart by their number, and so are their ids. */
-function requestsFor(form: Form, guild: Guild, requestId: string): CreateRoomRequest[] {
-  const rule = (name: "emptyTimeout" | "departureTimeout" | "maxDuration") => {
-    const time = readTime(form[name]);
-    return time === undefined || time === "wrong" ? {} : { [name]: time };
-  };
-  const policy = create(RoomPolicySchema, { ...rule("emptyTimeout"), ...rule("departureTimeout"), ...rule("maxDuration") });
+function requestsFor(form: Form, policy: RoomPolicy, guild: Guild, requestId: string): CreateRoomRequest[] {
   const userIds = form.privateTo.split(/[\s,;]+/).filter((id) => id !== "");
   const common: MessageInitShape<typeof CreateRoomRequestSchema> = {
     guildId: guild.guildId,

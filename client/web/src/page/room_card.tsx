@@ -14,11 +14,12 @@ interface RoomCardProps {
   people: Participant[];
   /** Not set where the visitor may not. */
   onEnd: (() => void) | undefined;
+  onChange: (() => void) | undefined;
   onPerson: ((person: Participant) => void) | undefined;
 }
 
 /** One room and who is in it. */
-export function RoomCard({ room, people, onEnd, onPerson }: RoomCardProps): VNode {
+export function RoomCard({ room, people, onEnd, onChange, onPerson }: RoomCardProps): VNode {
   const ends = policyInWords(room.policy);
   const isStage = room.kind === RoomKind.STAGE;
   const isFull = room.userLimit > 0 && people.length >= room.userLimit;
@@ -34,6 +35,11 @@ export function RoomCard({ room, people, onEnd, onPerson }: RoomCardProps): VNod
           {room.userLimit > 0 && ` / ${room.userLimit}`}
           {isFull && <span class="unseen"> (full)</span>}
         </span>
+        {onChange && (
+          <button type="button" class="plain more" onClick={onChange} aria-label={`Change ${room.displayName}`}>
+            <Icon name="more" />
+          </button>
+        )}
         {onEnd && (
           <button type="button" class="plain" onClick={onEnd} aria-label={`End ${room.displayName}`}>
             End
@@ -50,6 +56,7 @@ export function RoomCard({ room, people, onEnd, onPerson }: RoomCardProps): VNod
           )}
         </p>
       )}
+      {room.status !== "" && <p class="status">{room.status}</p>}
       {ends !== "" && (
         <p class="ends">
           <Icon name="clock" /> Ends {ends}

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Guild, Participant, Room } from "../client/index.ts";
 import { ActivityList } from "./activity_list.tsx";
 import { nameOf } from "./activity.ts";
+import { ChangeRoomDialog } from "./change_room_dialog.tsx";
 import { EndRoomDialog } from "./end_room_dialog.tsx";
 import { EndRoomsDialog } from "./end_rooms_dialog.tsx";
 import type { Following } from "./following.ts";
@@ -21,6 +22,7 @@ type Dialog =
   | { readonly name: "none" }
   | { readonly name: "new_room"; readonly guild: Guild }
   | { readonly name: "end_room"; readonly room: Room }
+  | { readonly name: "change_room"; readonly room: Room }
   | { readonly name: "end_rooms"; readonly guild: Guild }
   | { readonly name: "person"; readonly person: Participant };
 
@@ -67,6 +69,7 @@ export function RoomPage({ following, onSignOut }: { following: Following; onSig
               isSought={sought.trim() !== ""}
               onNewRoom={mayWrite ? () => setDialog({ name: "new_room", guild }) : undefined}
               onEndRoom={mayWrite ? (room) => setDialog({ name: "end_room", room }) : undefined}
+              onChangeRoom={mayWrite ? (room) => setDialog({ name: "change_room", room }) : undefined}
               onEndRooms={mayWrite && managed(guild).length > 1 ? () => setDialog({ name: "end_rooms", guild }) : undefined}
               onPerson={mayChangePeople ? (person) => setDialog({ name: "person", person }) : undefined}
             />
@@ -93,6 +96,9 @@ export function RoomPage({ following, onSignOut }: { following: Following; onSig
           onClose={close}
           onEnded={(room) => doneAway(`${room.displayName} has ended.`)}
         />
+      )}
+      {dialog.name === "change_room" && (
+        <ChangeRoomDialog parlor={parlor} room={dialog.room} onClose={close} onChanged={done} />
       )}
       {dialog.name === "end_rooms" && (
         <EndRoomsDialog
