@@ -162,7 +162,7 @@ impl<C: Clock + Clone> Rates<C> {
     pub async fn turn_in_guild(&self, guild: GuildId, patience: Patience) -> Result<(), Failure> {
         loop {
             let Err(failure) = self.change_guild(guild, 1) else { return Ok(()) };
-            let turn = failure.delay().map(|delay| Instant::now() + delay);
+            let turn = failure.delay().map(|delay| tokio::time::Instant::now().into_std() + delay);
             match (turn, patience) {
                 (Some(turn), Patience::Until(end)) if turn < end => tokio::time::sleep_until(turn.into()).await,
                 (Some(_) | None, Patience::None | Patience::Until(_)) => return Err(failure),

@@ -20,6 +20,7 @@ mod participants_are_moved_muted_and_disconnected;
 mod refusals_are_what_the_contract_says;
 mod rooms_are_made_and_ended_from_every_language;
 mod rooms_are_what_was_asked_for;
+mod rooms_come_through_chaos;
 mod rooms_end_by_their_policy;
 mod the_documentation_works;
 mod the_readme_works;

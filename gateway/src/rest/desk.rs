@@ -9,28 +9,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::HeaderValue;
+use http::{HeaderValue, Request};
 use tokio::sync::{Notify, oneshot};
 use tracing::{debug, error, info, warn};
 
 use super::{
+    USER_AGENT,
     error::{RestError, refusal},
     outgoing::Outgoing,
     schedule::{Breaker, Limits, Outcome, Scheduler, Standing, Step, Then, Ticket, Unanswered, hear},
+    transport::{Answer, Broken, Transport},
 };
 
 /// How long one request may take at most, from the first byte sent to the last one read.
 const REQUEST: Duration = Duration::from_secs(15);
-
-/// Discord's answers are small; a guild's channel list is the largest.
-const MAX_ANSWER: usize = 4 << 20;
 
 /// The body of an answer that tells of success.
 type Reply = Result<Vec<u8>, RestError>;
 
 /// Where requests are handed in.
 pub(super) struct Desk {
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
     /// With the version, without a trailing slash: `https://discord.com/api/v10`.
     api_url: String,
     authorization: HeaderValue,
@@ -77,11 +76,16 @@ impl Drop for Place<'_> {
 }
 
 impl Desk {
-    pub(super) fn new(http: reqwest::Client, api_url: &str, authorization: HeaderValue, limits: Limits) -> Self {
+    pub(super) fn new(
+        transport: Arc<dyn Transport>,
+        api_url: &str,
+        authorization: HeaderValue,
+        limits: Limits,
+    ) -> Self {
         let scheduler = Scheduler::new(limits, fastrand::u64(..));
         let state = State { scheduler, pending: BTreeMap::new(), driver: Driver::Rests, shown: None };
         Self {
-            http,
+            transport,
             api_url: api_url.trim_end_matches('/').to_owned(),
             authorization,
             state: Mutex::new(state),
@@ -96,7 +100,7 @@ impl Desk {
         let (reply, answer) = oneshot::channel();
         let ticket = {
             let mut state = self.state();
-            let submitted = state.scheduler.submit(outgoing.meta.clone(), Instant::now());
+            let submitted = state.scheduler.submit(outgoing.meta.clone(), now());
             let ticket = submitted.map_err(|why| refused(why, needs))?;
             state.pending.insert(ticket, Pending { outgoing: Arc::new(outgoing), reply });
             self.drive(&mut state);
@@ -137,7 +141,7 @@ impl Desk {
     fn poll(self: &Arc<Self>) -> Option<Instant> {
         let mut state = self.state();
         loop {
-            match state.scheduler.poll(Instant::now()) {
+            match state.scheduler.poll(now()) {
                 Step::Send(ticket) => {
                     let waited = state.scheduler.waited(ticket).unwrap_or_default();
                     metrics::histogram!("parlor_discord_wait_seconds").record(waited);
@@ -146,7 +150,7 @@ impl Desk {
                             tokio::spawn(Arc::clone(self).transmit(ticket, outgoing));
                         }
                         None => {
-                            state.scheduler.answered(ticket, &Outcome::NotSent, Instant::now());
+                            state.scheduler.answered(ticket, &Outcome::NotSent, now());
                         }
                     }
                 }
@@ -177,7 +181,7 @@ impl Desk {
         metrics::counter!("parlor_discord_requests_total", "route" => route, "status" => status.to_string())
             .increment(1);
         let mut state = self.state();
-        match state.scheduler.answered(ticket, &outcome, Instant::now()) {
+        match state.scheduler.answered(ticket, &outcome, now()) {
             Then::Deliver => {
                 if let Some(pending) = state.pending.remove(&ticket) {
                     // A caller who has left takes no answer.
@@ -193,35 +197,22 @@ impl Desk {
     /// The exchange itself: for the scheduler, and for the caller if it is delivered.
     async fn exchange(&self, outgoing: &Outgoing) -> (Outcome, Reply) {
         let meta = &outgoing.meta;
-        let left = meta.deadline.saturating_duration_since(Instant::now());
-        let method = http::Method::from_bytes(meta.route.verb.as_str().as_bytes()).expect("a method of HTTP's");
-        let mut request = self
-            .http
-            .request(method, format!("{}/{}", self.api_url, outgoing.path))
-            .headers(outgoing.headers.clone())
-            .timeout(left.min(REQUEST));
-        if meta.authorized {
-            request = request.header(http::header::AUTHORIZATION, self.authorization.clone());
-        }
-        if let Some(body) = &outgoing.body {
-            request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.clone());
-        }
-        let answer = match request.send().await {
+        let Some(request) = self.request(outgoing) else {
+            return (Outcome::NotSent, Err(RestError::Unavailable));
+        };
+        let left = meta.deadline.saturating_duration_since(now());
+        let answer = match self.transport.exchange(request, left.min(REQUEST)).await {
             Ok(answer) => answer,
-            Err(failure) if failure.is_connect() => {
+            Err(Broken::NotSent) => {
                 warn!(api_url = self.api_url, "cannot reach Discord's API");
                 return (Outcome::NotSent, Err(RestError::Unavailable));
             }
-            Err(_) => return (Outcome::NoAnswer, Err(RestError::OutcomeUnknown)),
+            Err(Broken::NoAnswer) => return (Outcome::NoAnswer, Err(RestError::OutcomeUnknown)),
         };
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = match read_limited(answer).await {
-            Ok(body) => body,
-            Err(RestError::UnreadableAnswer) => {
-                let heard = hear(status, &headers, b"");
-                return (Outcome::Answered(heard), Err(RestError::UnreadableAnswer));
-            }
-            Err(failure) => return (Outcome::NoAnswer, Err(failure)),
+        let Answer { status, headers, body } = answer;
+        let status = status.as_u16();
+        let Some(body) = body else {
+            return (Outcome::Answered(hear(status, &headers, b"")), Err(RestError::UnreadableAnswer));
         };
         let heard = hear(status, &headers, &body);
         let reply = if (200..300).contains(&status) {
@@ -234,9 +225,26 @@ impl Desk {
         (Outcome::Answered(heard), reply)
     }
 
+    /// What is sent; `None` where it is no URL that would come of it.
+    fn request(&self, outgoing: &Outgoing) -> Option<Request<Vec<u8>>> {
+        let verb = outgoing.meta.route.verb.as_str();
+        let request = Request::builder().method(verb).uri(format!("{}/{}", self.api_url, outgoing.path));
+        let mut request = request.body(outgoing.body.clone().unwrap_or_default()).ok()?;
+        *request.headers_mut() = outgoing.headers.clone();
+        request.headers_mut().insert(http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        if outgoing.meta.authorized {
+            request.headers_mut().insert(http::header::AUTHORIZATION, self.authorization.clone());
+        }
+        if outgoing.body.is_some() {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        }
+        Some(request)
+    }
+
     /// Shows how the scheduler stands, in metrics, and in the log where somebody should look.
     fn show(&self, state: &mut State) {
-        let standing = state.scheduler.standing(Instant::now());
+        let standing = state.scheduler.standing(now());
         let before = state.shown.replace(standing);
         if before == Some(standing) {
             return;
@@ -294,15 +302,9 @@ fn refused(why: Unanswered, needs: &'static [super::permission::Permission]) -> 
     RestError::unanswered(why, needs)
 }
 
-async fn read_limited(mut answer: reqwest::Response) -> Result<Vec<u8>, RestError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|_| RestError::OutcomeUnknown)? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(RestError::UnreadableAnswer);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+/// The time that the runtime's timers go by.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 fn as_gauge(number: usize) -> f64 {

@@ -18,6 +18,7 @@ mod outgoing;
 pub mod permission;
 mod refusal;
 pub mod schedule;
+pub mod transport;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +27,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use self::{desk::Desk, outgoing::Outgoing};
+use self::{
+    desk::Desk,
+    outgoing::Outgoing,
+    transport::{Transport, Wire},
+};
 pub use self::{
     error::{FieldError, RestError, refusal},
     operation::{
@@ -78,19 +83,31 @@ impl Rest {
     /// # Errors
     /// See [`RestSetupError`].
     pub fn with_limits(api_url: &str, token: &SecretString, limits: Limits) -> Result<Self, RestSetupError> {
-        let bare = token.expose_secret().trim().trim_start_matches("Bot ").to_owned();
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bot {bare}")).map_err(|_| RestSetupError::TokenShape)?;
-        authorization.set_sensitive(true);
         let http = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
             .build()
             .map_err(RestSetupError::Client)?;
+        Self::over(Arc::new(Wire(http)), api_url, token, limits)
+    }
+
+    /// The same over another transport than HTTPS.
+    ///
+    /// # Errors
+    /// [`RestSetupError::TokenShape`].
+    pub fn over(
+        transport: Arc<dyn Transport>,
+        api_url: &str,
+        token: &SecretString,
+        limits: Limits,
+    ) -> Result<Self, RestSetupError> {
+        let bare = token.expose_secret().trim().trim_start_matches("Bot ").to_owned();
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bot {bare}")).map_err(|_| RestSetupError::TokenShape)?;
+        authorization.set_sensitive(true);
         let builder = twilight_http::Client::builder().ratelimiter(None).build();
-        Ok(Self { desk: Arc::new(Desk::new(http, api_url, authorization, limits)), builder })
+        Ok(Self { desk: Arc::new(Desk::new(transport, api_url, authorization, limits)), builder })
     }
 
     /// Sends a request and reads the answer.

@@ -90,6 +90,33 @@ pub struct Hub {
 impl Hub {
     /// Starts a hub that goes on from what the store held.
     pub fn start(recovered: Recovered, store: impl Store, settings: Settings, wall: SystemTime, now: Instant) -> Self {
+        let (hub, scribe, waiting) = Self::with_scribe(recovered, store, settings, wall, now);
+        let thread = thread::Builder::new().name("hub".to_owned()).spawn(move || scribe.run(waiting));
+        let thread = Mutex::new(Some(thread.expect("the operating system gives threads")));
+        Self { thread, ..hub }
+    }
+
+    /// The same with a task of the current runtime in the thread's place, which goes by the runtime's time: for a store
+    /// that makes nobody wait. It ends with the runtime.
+    pub fn start_as_task(
+        recovered: Recovered,
+        store: impl Store,
+        settings: Settings,
+        wall: SystemTime,
+        now: Instant,
+    ) -> Self {
+        let (hub, scribe, waiting) = Self::with_scribe(recovered, store, settings, wall, now);
+        tokio::spawn(scribe.run_as_task(waiting));
+        hub
+    }
+
+    fn with_scribe(
+        recovered: Recovered,
+        store: impl Store,
+        settings: Settings,
+        wall: SystemTime,
+        now: Instant,
+    ) -> (Self, Scribe, mpsc::Receiver<Command>) {
         let Settings { key, retention, shards } = settings;
         let log = Log::new(recovered.epoch, key, retention);
         let mut writer = Writer::new(&recovered, Arc::clone(log.key()), shards);
@@ -110,9 +137,7 @@ impl Hub {
         });
         let (commands, waiting) = mpsc::channel(QUEUE);
         let scribe = Scribe { shared: Arc::clone(&shared), writer, store: Box::new(store) };
-        let thread = thread::Builder::new().name("hub".to_owned()).spawn(move || scribe.run(waiting));
-        let thread = Mutex::new(Some(thread.expect("the operating system gives threads")));
-        Self { commands, shared, sessions, stored_shards, thread }
+        (Self { commands, shared, sessions, stored_shards, thread: Mutex::default() }, scribe, waiting)
     }
 
     /// Discord's sessions that the store knows of, to be resumed.
@@ -249,34 +274,57 @@ struct Scribe {
     store: Box<dyn Store>,
 }
 
+/// Whether another round follows.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Rounds {
+    More,
+    Last,
+}
+
 impl Scribe {
     fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let _guard = EndsTheProcessIfItPanics;
+        while let Some(first) = commands.blocking_recv() {
+            if self.take_round(first, &mut commands) == Rounds::Last {
+                return;
+            }
+        }
+    }
+
+    async fn run_as_task(mut self, mut commands: mpsc::Receiver<Command>) {
+        let _guard = EndsTheProcessIfItPanics;
+        while let Some(first) = commands.recv().await {
+            if self.take_round(first, &mut commands) == Rounds::Last {
+                return;
+            }
+        }
+    }
+
+    /// Does what waits, stores it, and answers.
+    fn take_round(&mut self, first: Command, commands: &mut mpsc::Receiver<Command>) -> Rounds {
         let mut replies: Vec<Reply> = Vec::new();
-        let mut open = true;
-        while open && let Some(first) = commands.blocking_recv() {
-            let waiting = std::iter::from_fn(|| commands.try_recv().ok());
-            for command in std::iter::once(first).chain(waiting).take(ROUND) {
-                match command {
-                    Command::Deliver(delivery, wall) => self.writer.deliver(*delivery, wall),
-                    Command::Act(act) => replies.push(act(&mut self.writer)),
-                    Command::Close => {
-                        open = false;
-                        break;
-                    }
+        let mut more = Rounds::More;
+        let waiting = std::iter::from_fn(|| commands.try_recv().ok());
+        for command in std::iter::once(first).chain(waiting).take(ROUND) {
+            match command {
+                Command::Deliver(delivery, wall) => self.writer.deliver(*delivery, wall),
+                Command::Act(act) => replies.push(act(&mut self.writer)),
+                Command::Close => {
+                    more = Rounds::Last;
+                    break;
                 }
             }
-            if self.commit() {
-                replies.drain(..).for_each(|reply| reply());
-            }
-            // Otherwise the replies are dropped with what they wait for, and whoever waits hears that.
-            replies.clear();
         }
+        if self.commit() {
+            replies.into_iter().for_each(|reply| reply());
+        }
+        // Otherwise the replies are dropped with what they wait for, and whoever waits hears that.
+        more
     }
 
     /// Stores and shows what has been taken in. Says whether it was stored: only a process that is ending gives up.
     fn commit(&mut self) -> bool {
-        self.writer.keep_time(Instant::now());
+        self.writer.keep_time(now());
         let round = self.writer.round(&self.shared.state.read().unwrap_or_else(|_| half_changed()));
         let Some(round) = round else { return true };
         let mut pause = RETRY.0;
@@ -297,7 +345,7 @@ impl Scribe {
         metrics::histogram!("parlor_store_commit_seconds").record(began.elapsed());
         let mut state = self.shared.state.write().unwrap_or_else(|_| half_changed());
         let was_stalled = !state.is_writable();
-        let news = state.publish(round, Instant::now());
+        let news = state.publish(round, now());
         metrics::gauge!("parlor_log_head").set(state.log.head().0 as f64);
         metrics::gauge!("parlor_log_oldest").set(state.log.oldest().0 as f64);
         metrics::gauge!("parlor_store_up").set(1.0);
@@ -314,6 +362,11 @@ impl Scribe {
     fn tell(&self) {
         self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
+}
+
+/// The time that the runtime's timers go by; in a thread of its own the system's.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// A bug left the writer or what it shows half changed. Serving from that would be the lie that this service exists to

@@ -10,6 +10,11 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// What is kept back for the answer to travel.
 const ANSWER_SHARE: f64 = 0.1;
 
+/// The time that the runtime's timers go by.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// When a unary call has to be done: the caller's `grpc-timeout` less a tenth, or `default` from now.
 pub(super) fn unary(metadata: &MetadataMap, default: Duration, now: Instant) -> Instant {
     let asked = timeout(metadata).map(|timeout| timeout.mul_f64(1.0 - ANSWER_SHARE));

@@ -188,7 +188,7 @@ impl Participants {
     async fn change<R: Change>(&self, request: Request<R>) -> Result<Response<R::Answer>, Status> {
         let principal = principal_of(request.extensions())?;
         principal.covered::<ChangeParticipants>()?;
-        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
+        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, deadline::now());
         let mut request = request.into_inner();
         let mut fields = Fields::default();
         let wanted = request.wanted(&mut fields);
@@ -335,7 +335,7 @@ impl Shared {
     /// Waits a while for Discord's word of the change.
     async fn confirmed(&self, guild: GuildId, user: UserId, wanted: Wanted, deadline: Instant) -> bool {
         let mut told = self.hub.changes();
-        let until = deadline.min(Instant::now() + CONFIRMATION);
+        let until = deadline.min(super::deadline::now() + CONFIRMATION);
         let word = async {
             loop {
                 told.mark_unchanged();

@@ -33,6 +33,7 @@ use crate::{
     rooms::{Answers, CallKey, Finding, Intent, Progress, Wanted, mark_of},
     services::{
         calls::{Journal, Ticket},
+        deadline,
         discord::{CreatePermit, EndPermit, Mandate as _, NotMade},
     },
     status::{Failure, Reason},
@@ -60,7 +61,7 @@ pub(super) struct Creation {
 impl Creation {
     /// The caller may be gone by the second time; what was begun is finished all the same.
     fn asked_again(&self) -> Caller {
-        Caller::new(self.tenant.clone(), self.deadline.max(Instant::now() + UNHURRIED))
+        Caller::new(self.tenant.clone(), self.deadline.max(deadline::now() + UNHURRIED))
     }
 
     fn intent(&self, asked_at: SystemTime) -> Intent {

@@ -15,6 +15,7 @@ use crate::{
     rates::Rates,
     rooms::Due,
     services::{
+        deadline,
         discord::{DiscordRooms, EndPermit, Mandate as _},
         quota::RoomQuota,
     },
@@ -54,7 +55,7 @@ pub(super) fn audited(reason: &str, mark: &str) -> String {
 
 /// A request of Parlor's own, which nobody waits for.
 pub(super) fn unhurried() -> Caller {
-    Caller::house(Instant::now() + UNHURRIED)
+    Caller::house(deadline::now() + UNHURRIED)
 }
 
 impl Keeper {
@@ -76,7 +77,7 @@ impl Keeper {
         let mut changes = self.hub.changes();
         loop {
             changes.mark_unchanged();
-            let now = Instant::now();
+            let now = deadline::now();
             let next = self.hub.next_deadline();
             if next.is_some_and(|at| at <= now) {
                 let Ok(due) = self.begin_due(now).await else { return };
@@ -130,7 +131,7 @@ impl Keeper {
             Err(failure) => {
                 let reason = failure.reason().as_str();
                 warn!(%guild, %room, cause = cause.as_str(), reason, again_in = ?TRY_AGAIN, "a room's policy says that it ends, and Discord does not let it");
-                let until = Instant::now() + TRY_AGAIN;
+                let until = deadline::now() + TRY_AGAIN;
                 let give_up = move |draft: &mut Draft<'_>| {
                     draft.directory.abandon_end(guild, room);
                     draft.lifecycles.postpone(room, until);

@@ -237,7 +237,7 @@ impl RoomService for Rooms {
         request: Request<v1::CreateRoomRequest>,
     ) -> Result<Response<v1::CreateRoomResponse>, Status> {
         let principal = principal_of(request.extensions())?;
-        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
+        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, deadline::now());
         Ok(Response::new(self.create_one(&principal, request.into_inner(), deadline, Patience::None).await?))
     }
 
@@ -300,13 +300,13 @@ impl RoomService for Rooms {
         request: Request<v1::UpdateRoomRequest>,
     ) -> Result<Response<v1::UpdateRoomResponse>, Status> {
         let principal = principal_of(request.extensions())?;
-        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
+        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, deadline::now());
         Ok(Response::new(self.update_one(&principal, request.into_inner(), deadline).await?))
     }
 
     async fn end_room(&self, request: Request<v1::EndRoomRequest>) -> Result<Response<v1::EndRoomResponse>, Status> {
         let principal = principal_of(request.extensions())?;
-        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
+        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, deadline::now());
         Ok(Response::new(self.end_one(&principal, request.into_inner(), deadline, Patience::None).await?))
     }
 
@@ -315,7 +315,7 @@ impl RoomService for Rooms {
         request: Request<v1::BatchCreateRoomsRequest>,
     ) -> Result<Response<v1::BatchCreateRoomsResponse>, Status> {
         let principal = principal_of(request.extensions())?;
-        let deadline = deadline::unary(request.metadata(), batch::CALL, Instant::now());
+        let deadline = deadline::unary(request.metadata(), batch::CALL, deadline::now());
         Ok(Response::new(self.create_batch(&principal, request.into_inner(), deadline).await?))
     }
 
@@ -324,7 +324,7 @@ impl RoomService for Rooms {
         request: Request<v1::BatchEndRoomsRequest>,
     ) -> Result<Response<v1::BatchEndRoomsResponse>, Status> {
         let principal = principal_of(request.extensions())?;
-        let deadline = deadline::unary(request.metadata(), batch::CALL, Instant::now());
+        let deadline = deadline::unary(request.metadata(), batch::CALL, deadline::now());
         Ok(Response::new(self.end_batch(&principal, request.into_inner(), deadline).await?))
     }
 
@@ -362,7 +362,7 @@ impl RoomService for Rooms {
         request: Request<v1::ListChannelsRequest>,
     ) -> Result<Response<v1::ListChannelsResponse>, Status> {
         let principal = principal_of(request.extensions())?;
-        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
+        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, deadline::now());
         Ok(Response::new(self.channels(&principal, request.into_inner(), deadline).await?))
     }
 
@@ -371,7 +371,7 @@ impl RoomService for Rooms {
         request: Request<v1::SendMessageRequest>,
     ) -> Result<Response<v1::SendMessageResponse>, Status> {
         let principal = principal_of(request.extensions())?;
-        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
+        let deadline = deadline::unary(request.metadata(), DISCORD_CALL, deadline::now());
         Ok(Response::new(self.send(&principal, request.into_inner(), deadline).await?))
     }
 }

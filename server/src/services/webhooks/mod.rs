@@ -4,7 +4,7 @@ mod book;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parlor_gateway::{
@@ -190,7 +190,7 @@ enum Deleted {
 fn begin<T>(request: &Request<T>) -> Result<(Arc<Principal>, Caller), Status> {
     let principal = principal_of(request.extensions())?;
     principal.covered::<UseWebhooks>()?;
-    let deadline = deadline::unary(request.metadata(), DISCORD_CALL, Instant::now());
+    let deadline = deadline::unary(request.metadata(), DISCORD_CALL, deadline::now());
     let caller = Caller::new(Tenant::new(principal.subject.as_str()), deadline);
     Ok((principal, caller))
 }

@@ -1,0 +1,180 @@
+//! A thousand CreateRoom and EndRoom calls of twenty callers, through everything that Discord can answer and the deaths
+//! of our process, on virtual time: the services, the journal, the hub and the scheduler are the real ones, Discord is the
+//! emulator's machine, and there is no socket.
+//!
+//! `CHAOS_SEEDS=100` plays so many stories (`make soak`), `SEED=1` is the first of them.
+
+mod caller;
+mod clock;
+mod discord;
+mod process;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use discord_emulator::AuditAction;
+use parlor_proof::shelf::Shelf;
+use parlor_server::hub::Epoch;
+
+use self::{
+    caller::Caller,
+    clock::stamp,
+    discord::{Discord, locked},
+    process::{End, Story, live},
+};
+
+const CALLERS: u64 = 20;
+
+/// What came of a story.
+struct Outcome {
+    seed: u64,
+    /// Of virtual time.
+    took: Duration,
+    deaths: u32,
+    story: Story,
+    broken: Vec<String>,
+    trace: u64,
+}
+
+/// Plays the story of a seed: so many calls, and so many deaths at most.
+fn play(seed: u64, calls: u32, deaths: u32) -> Outcome {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let each = calls / u32::try_from(CALLERS).expect("a few");
+    let callers = (0..CALLERS).map(|number| Arc::new(Mutex::new(Caller::new(number, random.u64(..), each))));
+    let story = Story {
+        callers: callers.collect(),
+        discord: Arc::new(Mutex::new(Discord::new(random.u64(..), stamp(Duration::ZERO)))),
+        shelf: Arc::new(Mutex::new(Shelf::new(Epoch::random()))),
+    };
+    let before = rooms_of(&story);
+    let (mut base, mut died) = (Duration::ZERO, 0);
+    let silent = random.u32(0..deaths.max(1));
+    let (took, snapshot) = loop {
+        let lifetime = (died < deaths).then(|| Duration::from_millis(random.u64(500..60_000)));
+        if died == silent {
+            locked(&story.discord).silent_ban(stamp(base));
+        }
+        match live(&story, base, lifetime, random.u64(..)) {
+            End::Killed(at) => {
+                base = at + Duration::from_millis(random.u64(50..4_000));
+                died += 1;
+            }
+            End::Rested(at, snapshot) => break (at, snapshot),
+        }
+    };
+    let mut broken = Vec::new();
+    judge(&story, &before, &snapshot, &mut broken);
+    let trace = locked(&story.discord).trace();
+    Outcome { seed, took, deaths: died, story, broken, trace }
+}
+
+fn rooms_of(story: &Story) -> BTreeSet<String> {
+    locked(&story.discord).machine.world().rooms().keys().map(ToString::to_string).collect()
+}
+
+/// Everything that must be so in the end.
+fn judge(story: &Story, before: &BTreeSet<String>, snapshot: &parlor_gateway::Snapshot, broken: &mut Vec<String>) {
+    let (mut open, mut made) = (BTreeSet::new(), BTreeMap::new());
+    for caller in &story.callers {
+        let mut caller = locked(caller);
+        broken.append(&mut caller.broken);
+        open.extend(caller.open.iter().cloned());
+        for (request, room) in &caller.made {
+            if let Some(other) = made.insert(room.clone(), request.clone()) {
+                broken.push(format!("{room} was given to {request} and to {other}"));
+            }
+        }
+    }
+    let there: BTreeSet<_> = rooms_of(story).difference(before).cloned().collect();
+    if there != open {
+        let (more, less) = (there.difference(&open), open.difference(&there));
+        let (more, less) = (more.collect::<Vec<_>>(), less.collect::<Vec<_>>());
+        broken.push(format!("left over at Discord: {more:?}; missing there: {less:?}"));
+    }
+    let guilds = snapshot.guilds.values();
+    let managed = guilds.flat_map(|guild| guild.room_ids().filter(|room| guild.is_managed(*room) == Some(true)));
+    let managed: BTreeSet<_> = managed.map(|room| room.to_string()).collect();
+    if managed != open {
+        broken.push(format!("Parlor takes {managed:?} for its rooms, and they are {open:?}"));
+    }
+    let mut discord = locked(&story.discord);
+    let mut marks: BTreeMap<String, u32> = BTreeMap::new();
+    for entry in discord.machine.world().audit_log() {
+        if entry.action == AuditAction::ChannelCreate
+            && let Some(mark) = entry.reason.as_deref().and_then(|reason| reason.split("[parlor:").nth(1))
+        {
+            *marks.entry(mark.trim_end_matches(']').to_owned()).or_default() += 1;
+        }
+    }
+    for (mark, channels) in &marks {
+        if *channels != 1 {
+            broken.push(format!("request {mark} has made {channels} channels"));
+        }
+    }
+    for (room, request) in &made {
+        if !marks.contains_key(request) {
+            broken.push(format!("request {request} was answered with {room}, which was not made for it"));
+        }
+    }
+    broken.append(&mut discord.broken);
+}
+
+impl Outcome {
+    /// The figures of a story.
+    fn figures(&self) -> String {
+        let mut means = Vec::new();
+        let (mut calls, mut attempts) = (0, 0);
+        for caller in &self.story.callers {
+            let caller = locked(caller);
+            let sum: Duration = caller.waits.iter().sum();
+            means.push(sum.as_secs_f64() / f64::from(u32::try_from(caller.waits.len().max(1)).expect("a few")));
+            calls += caller.waits.len();
+            attempts += caller.attempts;
+        }
+        let (least, most) =
+            means.iter().fold((f64::MAX, 0.0_f64), |(low, high), mean| (low.min(*mean), high.max(*mean)));
+        let (sum, squares) = means.iter().fold((0.0, 0.0), |(sum, squares), mean| (sum + mean, squares + mean * mean));
+        // Jain's index: 1 where all wait equally long, 1/20 where one waits alone.
+        let jain = sum * sum / (means.len() as f64 * squares);
+        let discord = locked(&self.story.discord);
+        format!(
+            "seed {}: {calls} calls in {attempts} attempts, {:.0} s, {} deaths; mean wait of a caller {least:.1} to {most:.1} s, \
+             max/min {:.2}, Jain {jain:.3}; most invalid requests of one cause {:?}; answers {:?}",
+            self.seed,
+            self.took.as_secs_f64(),
+            self.deaths,
+            most / least,
+            discord.worst,
+            discord.answers,
+        )
+    }
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    match env::var(name).ok().filter(|text| !text.is_empty()) {
+        None => otherwise,
+        Some(text) => text.parse().unwrap_or_else(|_| panic!("{name} is not a number")),
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figures are for people")]
+fn a_thousand_calls_make_one_room_each() {
+    let first = number("SEED", 1);
+    for seed in first..first + number("CHAOS_SEEDS", 2) {
+        let outcome = play(seed, 1_000, 12);
+        println!("{}", outcome.figures());
+        assert!(outcome.broken.is_empty(), "CHAOS_SEEDS=1 SEED={seed}: {:#?}", outcome.broken);
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_story() {
+    let (one, other) = (play(7, 200, 3), play(7, 200, 3));
+    assert_eq!((one.trace, one.took), (other.trace, other.took));
+    assert_ne!(one.trace, play(8, 200, 3).trace);
+}
