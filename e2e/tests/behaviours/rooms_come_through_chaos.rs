@@ -78,11 +78,12 @@ fn rooms_of(story: &Story) -> BTreeSet<String> {
 
 /// Everything that must be so in the end.
 fn judge(story: &Story, before: &BTreeSet<String>, snapshot: &parlor_gateway::Snapshot, broken: &mut Vec<String>) {
-    let (mut open, mut made) = (BTreeSet::new(), BTreeMap::new());
+    let (mut open, mut fleeting, mut made) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
     for caller in &story.callers {
         let mut caller = locked(caller);
         broken.append(&mut caller.broken);
         open.extend(caller.open.iter().cloned());
+        fleeting.extend(caller.fleeting.iter().cloned());
         for (request, room) in &caller.made {
             if let Some(other) = made.insert(room.clone(), request.clone()) {
                 broken.push(format!("{room} was given to {request} and to {other}"));
@@ -93,25 +94,33 @@ fn judge(story: &Story, before: &BTreeSet<String>, snapshot: &parlor_gateway::Sn
     if there != open {
         let (more, less) = (there.difference(&open), open.difference(&there));
         let (more, less) = (more.collect::<Vec<_>>(), less.collect::<Vec<_>>());
-        broken.push(format!("left over at Discord: {more:?}; missing there: {less:?}"));
+        let over = more.iter().filter(|room| fleeting.contains(**room)).count();
+        broken.push(format!("left over at Discord: {more:?}, {over} by their policy; missing there: {less:?}"));
     }
     let guilds = snapshot.guilds.values();
     let managed = guilds.flat_map(|guild| guild.room_ids().filter(|room| guild.is_managed(*room) == Some(true)));
     let managed: BTreeSet<_> = managed.map(|room| room.to_string()).collect();
     if managed != open {
-        broken.push(format!("Parlor takes {managed:?} for its rooms, and they are {open:?}"));
+        let (more, less) = (managed.difference(&open), open.difference(&managed));
+        let (more, less) = (more.collect::<Vec<_>>(), less.collect::<Vec<_>>());
+        broken.push(format!("Parlor takes {more:?} for its rooms, and not {less:?}"));
     }
     let mut discord = locked(&story.discord);
-    let mut marks: BTreeMap<String, u32> = BTreeMap::new();
+    let mut marks: BTreeMap<String, i32> = BTreeMap::new();
     for entry in discord.machine.world().audit_log() {
-        if entry.action == AuditAction::ChannelCreate
-            && let Some(mark) = entry.reason.as_deref().and_then(|reason| reason.split("[parlor:").nth(1))
-        {
-            *marks.entry(mark.trim_end_matches(']').to_owned()).or_default() += 1;
+        let Some(mark) = entry.reason.as_deref().and_then(|reason| reason.split("[parlor:").nth(1)) else { continue };
+        let channels = marks.entry(mark.trim_end_matches(']').to_owned()).or_default();
+        // A room that could not be made as it was asked for is deleted with the mark of its making.
+        match entry.action {
+            AuditAction::ChannelCreate => *channels += 1,
+            AuditAction::ChannelDelete => *channels -= 1,
+            _ => {}
         }
     }
+    let answered: BTreeSet<_> = made.values().collect();
     for (mark, channels) in &marks {
-        if *channels != 1 {
+        let is_end = *channels < 0;
+        if !is_end && *channels != i32::from(answered.contains(mark)) {
             broken.push(format!("request {mark} has made {channels} channels"));
         }
     }

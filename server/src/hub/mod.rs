@@ -75,6 +75,8 @@ struct Shared {
     state: RwLock<State>,
     /// Tells subscribers to look again. The number only counts; the log is the truth.
     changed: watch::Sender<u64>,
+    /// The same for those who go by timers, which move without anything to tell.
+    rounds: watch::Sender<u64>,
     closing: AtomicBool,
 }
 
@@ -133,6 +135,7 @@ impl Hub {
         let shared = Arc::new(Shared {
             state: RwLock::new(writer.state(log)),
             changed: watch::Sender::new(0),
+            rounds: watch::Sender::new(0),
             closing: AtomicBool::new(false),
         });
         let (commands, waiting) = mpsc::channel(QUEUE);
@@ -215,6 +218,11 @@ impl Hub {
     /// Tells of every change from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
+    }
+
+    /// Tells of every round from now on, also of those that only move timers.
+    pub fn rounds(&self) -> watch::Receiver<u64> {
+        self.shared.rounds.subscribe()
     }
 
     /// Opens a subscription.
@@ -356,6 +364,7 @@ impl Scribe {
         if news || was_stalled {
             self.tell();
         }
+        self.shared.rounds.send_modify(|count| *count = count.wrapping_add(1));
         true
     }
 

@@ -220,7 +220,7 @@ impl Writer {
         let upstream = self.directory.upstream();
         let entries = std::mem::take(&mut self.pending.entries);
         let deadline = self.lifecycles.next_deadline();
-        if entries.is_empty() && rows.is_empty() && upstream == self.told {
+        if entries.is_empty() && rows.is_empty() && upstream == self.told && deadline == state.deadline() {
             return None;
         }
         self.told = upstream;

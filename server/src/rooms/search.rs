@@ -3,7 +3,10 @@
 //! The proof is Parlor's mark in the audit log: nobody else writes it. A channel without an entry there is ours if it is
 //! the only one that looks as it should and came to be when it should; two of them are nobody's to choose between.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use parlor_gateway::{RoomFacts, RoomId, UserId, rest::AuditEntry};
 use uuid::Uuid;
@@ -25,6 +28,8 @@ pub struct Wanted<'a> {
     pub intent: &'a Intent,
     /// The bot, which wrote the mark; `None` where it is not known.
     pub bot: Option<UserId>,
+    /// Rooms that were made for it and that Parlor has deleted itself.
+    pub unmade: &'a BTreeSet<RoomId>,
 }
 
 /// What Discord says when it is asked.
@@ -32,15 +37,19 @@ pub struct Wanted<'a> {
 pub struct Answers {
     /// Who made channels lately, newest first; `None` where the bot may not know.
     pub log: Option<Vec<AuditEntry>>,
-    /// The guild's rooms.
+    /// Whether the log was too long to be read as far back as was wanted.
+    pub log_is_cut: bool,
+    /// The guild's rooms, as they were before the log was read: so each of them that is in the log is seen there.
     pub rooms: Vec<RoomFacts>,
 }
 
 /// What a look has found.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Finding {
-    /// This is it.
+    /// This is it: it carries the request's mark.
     Made(RoomFacts),
+    /// This is the only one that looks like it, unless another request wants one that looks the same.
+    Alike(RoomFacts),
     /// It was made, and somebody has deleted it since.
     MadeAndGone(RoomId),
     /// It is not there.
@@ -56,8 +65,10 @@ impl Wanted<'_> {
         let log = answers.log.as_deref().unwrap_or_default();
         let room_of = |entry: &AuditEntry| RoomId::new(entry.channel.get());
         let by_us = |entry: &AuditEntry| self.bot.is_none() || entry.by.is_none() || entry.by == self.bot;
-        let marked =
-            log.iter().find(|entry| entry.reason.as_ref().is_some_and(|why| why.contains(&mark)) && by_us(entry));
+        let marked = log.iter().find(|entry| {
+            let is_marked = entry.reason.as_ref().is_some_and(|why| why.contains(&mark));
+            is_marked && by_us(entry) && !self.unmade.contains(&room_of(entry))
+        });
         if let Some(entry) = marked {
             let room = room_of(entry);
             let there = answers.rooms.iter().find(|facts| facts.room == room);
@@ -70,28 +81,32 @@ impl Wanted<'_> {
             .filter(|facts| self.looks_like(facts) && !is_taken(facts.room) && !somebodys(facts.room))
             .collect();
         match alike.as_slice() {
-            [] => Finding::Nothing,
-            [only] => Finding::Made((*only).clone()),
+            [] if !answers.log_is_cut => Finding::Nothing,
+            [only] if !answers.log_is_cut => Finding::Alike((*only).clone()),
             several => Finding::Ambiguous(several.iter().map(|facts| facts.room).collect()),
         }
     }
 
+    /// Since when the channel may be there.
+    pub fn earliest(&self) -> SystemTime {
+        self.intent.asked_at.checked_sub(CLOCKS_DIFFER).unwrap_or(self.intent.asked_at)
+    }
+
     fn looks_like(&self, facts: &RoomFacts) -> bool {
-        let Intent { guild, name, kind, category, user_limit, bitrate, asked_at, .. } = self.intent;
-        let earliest = asked_at.checked_sub(CLOCKS_DIFFER).unwrap_or(*asked_at);
+        let Intent { guild, name, kind, category, user_limit, bitrate, .. } = self.intent;
         facts.guild == *guild
             && facts.name == *name
             && facts.kind == *kind
             && facts.category == *category
             && facts.user_limit == *user_limit
             && facts.bitrate == *bitrate
-            && facts.room.created_at() >= earliest
+            && facts.room.created_at() >= self.earliest()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{SystemTime, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use parlor_gateway::{AuditEntryId, ChannelId, VideoQuality, id::DISCORD_EPOCH, rest::AuditAction};
 
@@ -139,7 +154,8 @@ mod tests {
 
     fn look(log: Option<Vec<AuditEntry>>, rooms: Vec<RoomFacts>) -> Finding {
         let intent = intent();
-        Wanted { intent: &intent, bot: Some(BOT) }.look(&Answers { log, rooms }, |_| false)
+        let answers = Answers { log, log_is_cut: false, rooms };
+        Wanted { intent: &intent, bot: Some(BOT), unmade: &BTreeSet::new() }.look(&answers, |_| false)
     }
 
     fn marked(room: RoomId) -> AuditEntry {
@@ -158,6 +174,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_unmade_is_looked_for_as_if_it_had_never_been() {
+        let (intent, room) = (intent(), alike(1, 1));
+        let unmade = BTreeSet::from([room.room]);
+        let wanted = Wanted { intent: &intent, bot: Some(BOT), unmade: &unmade };
+        let answers = Answers { log: Some(vec![marked(room.room)]), ..Answers::default() };
+        assert_eq!(wanted.look(&answers, |_| false), Finding::Nothing);
+    }
+
+    #[test]
+    fn a_log_that_is_too_long_to_read_proves_nothing_but_what_is_in_it() {
+        let (intent, room) = (intent(), alike(1, 1));
+        let wanted = Wanted { intent: &intent, bot: Some(BOT), unmade: &BTreeSet::new() };
+        let mut answers = Answers { log: Some(Vec::new()), log_is_cut: true, rooms: vec![room.clone()] };
+        assert_eq!(wanted.look(&answers, |_| false), Finding::Ambiguous(vec![room.room]));
+        answers.log = Some(vec![marked(room.room)]);
+        assert_eq!(wanted.look(&answers, |_| false), Finding::Made(room));
+        let nothing = Answers { rooms: Vec::new(), log: Some(Vec::new()), log_is_cut: true };
+        assert_eq!(wanted.look(&nothing, |_| false), Finding::Ambiguous(Vec::new()));
+    }
+
+    #[test]
     fn somebody_elses_mark_is_none() {
         let room = alike(1, 1);
         let copied = AuditEntry { by: Some(UserId::new(9)), ..marked(room.room) };
@@ -169,19 +206,19 @@ mod tests {
         let room = alike(1, 1);
         let theirs = entry(room.room, UserId::new(9), None);
         assert_eq!(look(Some(vec![theirs]), vec![room.clone()]), Finding::Nothing);
-        assert_eq!(look(Some(Vec::new()), vec![room.clone()]), Finding::Made(room));
+        assert_eq!(look(Some(Vec::new()), vec![room.clone()]), Finding::Alike(room));
     }
 
     #[test]
     fn without_the_log_one_that_looks_like_it_is_it_and_two_are_nobodys() {
         let (first, second) = (alike(1, 1), alike(2, 2));
-        assert_eq!(look(None, vec![first.clone()]), Finding::Made(first.clone()));
+        assert_eq!(look(None, vec![first.clone()]), Finding::Alike(first.clone()));
         let rooms = vec![first.room, second.room];
         assert_eq!(look(None, vec![first.clone(), second.clone()]), Finding::Ambiguous(rooms));
         let intent = intent();
-        let wanted = Wanted { intent: &intent, bot: None };
-        let answers = Answers { log: None, rooms: vec![first.clone(), second.clone()] };
-        assert_eq!(wanted.look(&answers, |room| room == first.room), Finding::Made(second));
+        let wanted = Wanted { intent: &intent, bot: None, unmade: &BTreeSet::new() };
+        let answers = Answers { log: None, log_is_cut: false, rooms: vec![first.clone(), second.clone()] };
+        assert_eq!(wanted.look(&answers, |room| room == first.room), Finding::Alike(second));
     }
 
     #[test]
@@ -199,6 +236,6 @@ mod tests {
             assert_eq!(look(None, vec![room]), Finding::Nothing, "property {index}");
         }
         assert_eq!(look(None, vec![alike(1, -61)]), Finding::Nothing, "it was there before");
-        assert!(matches!(look(None, vec![alike(1, -59)]), Finding::Made(_)), "clocks differ");
+        assert!(matches!(look(None, vec![alike(1, -59)]), Finding::Alike(_)), "clocks differ");
     }
 }

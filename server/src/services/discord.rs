@@ -1,6 +1,9 @@
 //! What Parlor asks of Discord on a caller's behalf, and what Discord's refusals mean to the caller.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use parlor_gateway::{
     CategoryId, ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId, WebhookId,
@@ -22,8 +25,11 @@ use crate::{
     status::{Failure, Reason},
 };
 
-/// How many entries of the audit log a look goes through: the most that Discord gives at once.
+/// How many entries of the audit log are on a page: the most that Discord gives at once.
 const LOG_ENTRIES: u16 = 100;
+
+/// How many pages a look goes through at most: more rooms than a guild can hold are made and ended in a while.
+const LOG_PAGES: u32 = 20;
 
 /// Discord's REST API behind permits: nothing is asked of Discord without the proof that the caller may have it.
 #[derive(Clone)]
@@ -158,25 +164,54 @@ impl DiscordRooms {
         })
     }
 
-    /// What Discord says of a guild's rooms, and of who made them.
+    /// What Discord says of a guild's rooms, and then of who made them: a room that comes to be in between is in the log
+    /// alone, where its maker stands, and not among the rooms, where it would look like anybody's. The log is read back to
+    /// `since`, or else one page of it.
     pub(super) async fn look(
         &self,
         permit: &CreatePermit,
         bot: Option<UserId>,
+        since: Option<SystemTime>,
         caller: &Caller,
     ) -> Result<Answers, Failure> {
         let guild = permit.guild();
-        let query = AuditQuery { action: AuditAction::ChannelCreate, by: None, before: None, limit: LOG_ENTRIES };
-        let log = match self.rest.audit_log(guild, &AuditQuery { by: bot, ..query }, caller).await {
-            Ok(log) => Some(log),
-            Err(RestError::Refused {
-                refusal: Refusal::MissingPermissions { .. } | Refusal::MissingAccess { .. },
-                ..
-            }) => None,
-            Err(error) => return Err(failure(error)),
-        };
         let channels = self.rest.list_channels(guild, caller).await.map_err(failure)?;
-        Ok(Answers { log, rooms: channels.iter().filter_map(|channel| channel.room(guild)).collect() })
+        let rooms = channels.iter().filter_map(|channel| channel.room(guild)).collect();
+        let mut answers = Answers { log: None, log_is_cut: false, rooms };
+        let mut query = AuditQuery { action: AuditAction::ChannelCreate, by: bot, before: None, limit: LOG_ENTRIES };
+        for page in 1..=LOG_PAGES {
+            let entries = match self.rest.audit_log(guild, &query, caller).await {
+                Ok(entries) => entries,
+                Err(RestError::Refused {
+                    refusal: Refusal::MissingPermissions { .. } | Refusal::MissingAccess { .. },
+                    ..
+                }) => break,
+                Err(error) => return Err(failure(error)),
+            };
+            let is_last = entries.len() < usize::from(LOG_ENTRIES);
+            let oldest = entries.last().map(|entry| entry.id);
+            answers.log.get_or_insert_default().extend(entries);
+            let Some(oldest) = oldest.filter(|_| !is_last) else { break };
+            let Some(since) = since.filter(|since| oldest.created_at() >= *since) else { break };
+            answers.log_is_cut = page == LOG_PAGES && oldest.created_at() >= since;
+            query.before = Some(oldest);
+        }
+        Ok(answers)
+    }
+
+    /// Whether Parlor itself has deleted the room again, with this mark.
+    pub(super) async fn has_unmade(
+        &self,
+        permit: &CreatePermit,
+        bot: Option<UserId>,
+        room: RoomId,
+        mark: &str,
+        caller: &Caller,
+    ) -> Result<bool, Failure> {
+        let query = AuditQuery { action: AuditAction::ChannelDelete, by: bot, before: None, limit: LOG_ENTRIES };
+        let log = self.rest.audit_log(permit.guild(), &query, caller).await.map_err(failure)?;
+        let is_marked = |reason: &Option<String>| reason.as_ref().is_some_and(|reason| reason.contains(mark));
+        Ok(log.iter().any(|entry| RoomId::new(entry.channel.get()) == room && is_marked(&entry.reason)))
     }
 
     pub(super) async fn change(

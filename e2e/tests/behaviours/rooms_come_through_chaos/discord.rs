@@ -35,6 +35,13 @@ struct Episode {
     invalid: u32,
 }
 
+/// Whether the sender of a request can still hear the answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hearer {
+    Waits,
+    Gone,
+}
+
 /// The world outside Parlor.
 pub(super) struct Discord {
     pub(super) machine: Machine,
@@ -88,7 +95,7 @@ impl Discord {
     /// A request arrives.
     fn rest(&mut self, request: &Request<Vec<u8>>, now: Timestamp) -> Answer {
         self.arrive_late(now);
-        self.answer(request, now)
+        self.answer(request, Hearer::Waits, now)
     }
 
     /// What was sent by those who are gone arrives.
@@ -96,11 +103,12 @@ impl Discord {
         self.on_their_way.sort_by_key(|(at, _)| *at);
         while self.on_their_way.first().is_some_and(|(at, _)| *at <= now) {
             let (_, request) = self.on_their_way.remove(0);
-            self.answer(&request, now);
+            // Its sender cannot hear the answer, and has long sent something else.
+            self.answer(&request, Hearer::Gone, now);
         }
     }
 
-    fn answer(&mut self, request: &Request<Vec<u8>>, now: Timestamp) -> Answer {
+    fn answer(&mut self, request: &Request<Vec<u8>>, hearer: Hearer, now: Timestamp) -> Answer {
         let before = self.machine.stats().invalid;
         let answer = self.machine.rest(request, now);
         let after = self.machine.stats().invalid;
@@ -112,7 +120,7 @@ impl Discord {
         self.note((now.unix_millis(), method, path, &told));
         *self.answers.entry(told).or_default() += 1;
         let sort = after.iter().find(|(sort, count)| before.get(*sort) != Some(count)).map(|(sort, _)| sort.clone());
-        if let (Some(sort), Answer::Reply(response)) = (sort, &answer) {
+        if let (Some(sort), Answer::Reply(response), Hearer::Waits) = (sort, &answer, hearer) {
             let of_all = sort.ends_with("global") || sort.ends_with("cloudflare");
             let of = if of_all { String::new() } else { format!("{method} {path}") };
             self.blame(&Cause(sort, of), asked_wait(response), now);
@@ -133,6 +141,11 @@ impl Discord {
         if episode.invalid > 3 {
             self.broken.push(format!("{cause:?} cost {} invalid requests at {now}", episode.invalid));
         }
+    }
+
+    /// A new process of ours begins: what the last one was told it does not know.
+    pub(super) fn begin(&mut self) {
+        self.episodes.clear();
     }
 
     /// Something goes wrong.

@@ -82,6 +82,7 @@ pub(super) fn live(story: &Story, base: Duration, lifetime: Option<Duration>, se
 
 async fn whole_life(story: &Story, time: Time) -> End {
     let clock: Clock = Arc::new(move || time.wall());
+    locked(&story.discord).begin();
     let (hub, rooms) = start(story, time, &clock);
     let stop = CancellationToken::new();
     rooms.keep(&stop).await;

@@ -12,6 +12,7 @@
 //! ```
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     hub::Draft,
     rates::Patience,
-    rooms::{Answers, CallKey, Finding, Intent, Progress, Wanted, mark_of},
+    rooms::{CallKey, Finding, Intent, Progress, Wanted, mark_of},
     services::{
         calls::{Journal, Ticket},
         deadline,
@@ -41,6 +42,9 @@ use crate::{
 
 /// Between two looks for a channel whose making was not answered: what Discord has begun, it has done by then.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(3);
+
+/// How often a room is looked for at most: after each answer that another may contradict.
+const LOOKS: usize = 8;
 
 /// The pause between two attempts to find out about calls that were broken off.
 const BETWEEN_HEALINGS: Duration = Duration::from_secs(30);
@@ -84,12 +88,21 @@ impl Creation {
 
 /// What looking for a channel has led to.
 enum Search {
-    Found(RoomFacts),
+    Found(RoomFacts, Proof),
     NotThere,
     /// It was made, and somebody has deleted it.
     Gone(RoomId),
     /// Discord does not say, or there is more than one.
     Unclear,
+}
+
+/// Why a channel is taken for the one that was asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Proof {
+    /// Discord has answered with it, or it carries the mark.
+    Told,
+    /// It looks like it, and no other does.
+    Looks,
 }
 
 impl Keeper {
@@ -117,7 +130,7 @@ impl Keeper {
                         let made = self.post(&creation, &creation.asked_again()).await;
                         self.after_post(&creation, intent, ticket, made, false).await
                     }
-                    known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear) => {
+                    known @ (Search::Found(..) | Search::Gone(_) | Search::Unclear) => {
                         self.after_search(intent, ticket, known).await
                     }
                 }
@@ -206,7 +219,7 @@ impl Keeper {
         may_ask_again: bool,
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let found = match made {
-            Ok(facts) => return self.settle(intent, ticket, facts).await,
+            Ok(facts) => return self.settle(intent, ticket, facts, Proof::Told).await,
             Err(NotMade::Failed(failure)) => {
                 self.give_up(intent, ticket).await?;
                 return Err(failure);
@@ -220,7 +233,7 @@ impl Keeper {
             }
             // Twice without an answer and nothing to see: a repeat finds out.
             Search::NotThere => self.after_search(intent, ticket, Search::Unclear).await,
-            known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear) => {
+            known @ (Search::Found(..) | Search::Gone(_) | Search::Unclear) => {
                 self.after_search(intent, ticket, known).await
             }
         }
@@ -234,7 +247,7 @@ impl Keeper {
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let request_id = intent.request_id.to_string();
         match found {
-            Search::Found(facts) => self.settle(intent, ticket, facts).await,
+            Search::Found(facts, proof) => self.settle(intent, ticket, facts, proof).await,
             Search::NotThere => {
                 self.give_up(intent, ticket).await?;
                 let message = "the room was not made: a repeat with this request_id makes it";
@@ -252,8 +265,7 @@ impl Keeper {
                     draft.tell(changes);
                 };
                 self.act(release).await?;
-                let message = "no answer tells whether Discord has made the room: a repeat with this request_id makes no second one";
-                Err(Failure::new(Reason::CreateOutcomeUnknown, message).with("request_id", request_id))
+                Err(unclear(request_id))
             }
         }
     }
@@ -274,11 +286,20 @@ impl Keeper {
         intent: Intent,
         ticket: Ticket,
         facts: RoomFacts,
+        proof: Proof,
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let room = facts.room;
         let (wanted, hold) = (intent.clone(), ticket.clone());
         let settle = move |draft: &mut Draft<'_>| {
             let Intent { guild, name, ownership, request_id, .. } = wanted.clone();
+            let known = draft.directory.guild(guild);
+            let anothers = known.is_some_and(|known| known.is_managed(room) == Some(true));
+            if proof == Proof::Looks && (anothers || draft.directory.expected_rooms(guild, &name) > 1) {
+                // It may be what another request of the same looks has made, whose answer is under way.
+                let changes = draft.directory.settle_room(guild, &name, None, draft.wall);
+                draft.tell(changes);
+                return Err(unclear(request_id.to_string()));
+            }
             let changes = draft.directory.settle_room(guild, &name, Some((facts, ownership)), draft.wall);
             draft.tell(changes);
             let placed = draft.placed(guild, room);
@@ -354,49 +375,79 @@ impl Keeper {
 
     /// Looks for a channel, twice if it is not there at once.
     async fn search(&self, permit: &CreatePermit, intent: &Intent) -> Search {
-        let mut found = Finding::Nothing;
-        for look in 0..2 {
-            if look > 0 {
-                tokio::time::sleep(BETWEEN_LOOKS).await;
-            }
-            let bot = self.bot();
-            let answers: Answers = match self.discord.look(permit, bot, &unhurried()).await {
-                Ok(answers) => answers,
-                Err(failure) => {
-                    warn!(guild = %intent.guild, reason = failure.reason().as_str(), "cannot look for a room whose making was not answered");
-                    return Search::Unclear;
-                }
+        let mut unmade = BTreeSet::new();
+        let mut before = None;
+        for _ in 0..LOOKS {
+            let found = match self.look(permit, intent, &unmade).await {
+                Ok(found) => found,
+                Err(failure) => return unclear_search(intent, &failure),
             };
-            let snapshot = self.hub.snapshot();
-            let guild = snapshot.guilds.get(&intent.guild);
-            let taken = |room| guild.is_some_and(|guild| guild.is_managed(room) == Some(true));
-            found = Wanted { intent, bot }.look(&answers, taken);
-            if found != Finding::Nothing {
-                break;
+            match &found {
+                Finding::Made(facts) => return found_room(intent, facts.clone(), Proof::Told),
+                Finding::Alike(facts) => return found_room(intent, facts.clone(), Proof::Looks),
+                Finding::Ambiguous(rooms) => return several_rooms(intent, rooms),
+                Finding::Nothing if before.as_ref() == Some(&found) => return Search::NotThere,
+                Finding::Nothing => tokio::time::sleep(BETWEEN_LOOKS).await,
+                Finding::MadeAndGone(room) if before.as_ref() == Some(&found) => {
+                    let (bot, mark) = (self.bot(), mark_of(intent.request_id));
+                    match self.discord.has_unmade(permit, bot, *room, &mark, &unhurried()).await {
+                        Ok(true) => drop(unmade.insert(*room)),
+                        Ok(false) => return Search::Gone(*room),
+                        Err(failure) => return unclear_search(intent, &failure),
+                    }
+                }
+                // It may have come to be after the rooms were listed.
+                Finding::MadeAndGone(_) => {}
             }
+            before = Some(found);
         }
-        match found {
-            Finding::Made(facts) => {
-                info!(guild = %intent.guild, room = %facts.room, "found a room whose making was not answered");
-                metrics::counter!("parlor_rooms_found_total").increment(1);
-                Search::Found(facts)
-            }
-            Finding::Nothing => Search::NotThere,
-            Finding::MadeAndGone(room) => Search::Gone(room),
-            Finding::Ambiguous(rooms) => {
-                warn!(
-                    guild = %intent.guild,
-                    ?rooms,
-                    request_id = %intent.request_id,
-                    "several channels may be the room whose making was not answered: all of them are left alone"
-                );
-                metrics::counter!("parlor_rooms_ambiguous_total").increment(1);
-                Search::Unclear
-            }
-        }
+        Search::Unclear
+    }
+
+    async fn look(
+        &self,
+        permit: &CreatePermit,
+        intent: &Intent,
+        unmade: &BTreeSet<RoomId>,
+    ) -> Result<Finding, Failure> {
+        let wanted = Wanted { intent, bot: self.bot(), unmade };
+        let answers = self.discord.look(permit, wanted.bot, Some(wanted.earliest()), &unhurried()).await?;
+        let snapshot = self.hub.snapshot();
+        let guild = snapshot.guilds.get(&intent.guild);
+        Ok(wanted.look(&answers, |room| guild.is_some_and(|guild| guild.is_managed(room) == Some(true))))
     }
 
     pub(super) fn bot(&self) -> Option<UserId> {
         self.hub.snapshot().self_user()
     }
+}
+
+fn unclear_search(intent: &Intent, failure: &Failure) -> Search {
+    let reason = failure.reason().as_str();
+    warn!(guild = %intent.guild, reason, "cannot look for a room whose making was not answered");
+    Search::Unclear
+}
+
+fn several_rooms(intent: &Intent, rooms: &[RoomId]) -> Search {
+    warn!(
+        guild = %intent.guild,
+        ?rooms,
+        request_id = %intent.request_id,
+        "several channels may be the room whose making was not answered: all of them are left alone"
+    );
+    metrics::counter!("parlor_rooms_ambiguous_total").increment(1);
+    Search::Unclear
+}
+
+fn found_room(intent: &Intent, facts: RoomFacts, proof: Proof) -> Search {
+    info!(guild = %intent.guild, room = %facts.room, ?proof, "found a room whose making was not answered");
+    metrics::counter!("parlor_rooms_found_total").increment(1);
+    Search::Found(facts, proof)
+}
+
+/// Nobody knows whether the room was made.
+fn unclear(request_id: String) -> Failure {
+    let message =
+        "no answer tells whether Discord has made the room: a repeat with this request_id makes no second one";
+    Failure::new(Reason::CreateOutcomeUnknown, message).with("request_id", request_id)
 }

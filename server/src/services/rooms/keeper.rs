@@ -74,9 +74,9 @@ impl Keeper {
 
     /// Ends rooms as their policies say, for as long as it is polled.
     pub(super) async fn keep_policies(self: Arc<Self>) {
-        let mut changes = self.hub.changes();
+        let mut rounds = self.hub.rounds();
         loop {
-            changes.mark_unchanged();
+            rounds.mark_unchanged();
             let now = deadline::now();
             let next = self.hub.next_deadline();
             if next.is_some_and(|at| at <= now) {
@@ -88,7 +88,7 @@ impl Keeper {
                     continue;
                 }
             }
-            // What is over and not due waits for Discord's word.
+            // What is over and not due waits for Discord's word, or for an end that has begun already.
             let next = next.filter(|at| *at > now);
             let passed = async {
                 match next {
@@ -98,7 +98,7 @@ impl Keeper {
             };
             tokio::select! {
                 () = passed => {}
-                changed = changes.changed() => if changed.is_err() { return },
+                another = rounds.changed() => if another.is_err() { return },
             }
         }
     }

@@ -27,7 +27,8 @@ impl Keeper {
         let guilds: Vec<_> = self.hub.snapshot().guilds.into_keys().collect();
         let mut strays = 0;
         for guild in guilds {
-            let Ok(answers) = self.discord.look(&CreatePermit::Begun(guild), Some(bot), &unhurried()).await else {
+            let Ok(answers) = self.discord.look(&CreatePermit::Begun(guild), Some(bot), None, &unhurried()).await
+            else {
                 continue;
             };
             let snapshot = self.hub.snapshot();
