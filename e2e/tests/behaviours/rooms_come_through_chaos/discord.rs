@@ -179,8 +179,9 @@ impl Discord {
             RestTrouble::RateLimit { retry_after, .. } if random.bool() => fault.lasting(retry_after),
             RestTrouble::CloudflareBan { retry_after: Some(wait) } if random.bool() => fault.lasting(wait),
             RestTrouble::ServerError { .. } if random.bool() => fault.lasting(millis(random, 500, 5_000)),
-            RestTrouble::Slow { .. } => fault.times(random.u32(1..3)),
-            _ => fault.times(random.u32(1..6)),
+            RestTrouble::Slow { .. } => fault.times(random.u32(1..3)).lasting(Duration::from_secs(5)),
+            // Not for long either: where few ask, troubles would pile up.
+            _ => fault.times(random.u32(1..6)).lasting(Duration::from_secs(5)),
         };
         self.note(format!("{fault:?}"));
         self.machine.inject(fault, now);

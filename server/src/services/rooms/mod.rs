@@ -185,7 +185,9 @@ impl Rooms {
         let caller = Caller::new(tenant(principal), deadline);
         let (keeper, force) = (Arc::clone(&self.keeper), asked.force);
         let work = move |ticket: super::calls::Ticket, _| async move {
-            if known.state() == v1::room::State::Ended {
+            // One of ours may seem to have ended because Discord described the guild just before it was made: whether it is
+            // there only Discord can say.
+            if known.state() == v1::room::State::Ended && !known.managed {
                 let cursor = keeper.hub.placed(guild, Some(room)).cursor;
                 let (room, request_id) = (Some(known), id.to_string());
                 return Ok(v1::EndRoomResponse { room, already_gone: true, cursor, request_id });
