@@ -16,15 +16,17 @@ use std::{
     time::Duration,
 };
 
-use discord_emulator::AuditAction;
+use discord_emulator::{AuditAction, PARLOR_DEV};
+use futures_util::future::join_all;
 use parlor_proof::shelf::Shelf;
+use parlor_proto::v1::{self, room_service_server::RoomService as _};
 use parlor_server::hub::Epoch;
 
 use self::{
-    caller::Caller,
+    caller::{Caller, dressed, principal},
     clock::stamp,
     discord::{Discord, locked},
-    process::{End, Story, live},
+    process::{End, Story, in_peace, live},
 };
 
 const CALLERS: u64 = 20;
@@ -45,11 +47,8 @@ fn play(seed: u64, calls: u32, deaths: u32) -> Outcome {
     let mut random = fastrand::Rng::with_seed(seed);
     let each = calls / u32::try_from(CALLERS).expect("a few");
     let callers = (0..CALLERS).map(|number| Arc::new(Mutex::new(Caller::new(number, random.u64(..), each))));
-    let story = Story {
-        callers: callers.collect(),
-        discord: Arc::new(Mutex::new(Discord::new(random.u64(..), stamp(Duration::ZERO)))),
-        shelf: Arc::new(Mutex::new(Shelf::new(Epoch::random()))),
-    };
+    let callers = callers.collect();
+    let story = story(random.u64(..), callers);
     let before = rooms_of(&story);
     let (mut base, mut died) = (Duration::ZERO, 0);
     let silent = random.u32(0..deaths.max(1));
@@ -70,6 +69,14 @@ fn play(seed: u64, calls: u32, deaths: u32) -> Outcome {
     judge(&story, &before, &snapshot, &mut broken);
     let trace = locked(&story.discord).trace();
     Outcome { seed, took, deaths: died, story, broken, trace }
+}
+
+fn story(seed: u64, callers: Vec<Arc<Mutex<Caller>>>) -> Story {
+    Story {
+        callers,
+        discord: Arc::new(Mutex::new(Discord::new(seed, stamp(Duration::ZERO)))),
+        shelf: Arc::new(Mutex::new(Shelf::new(Epoch::random()))),
+    }
 }
 
 fn rooms_of(story: &Story) -> BTreeSet<String> {
@@ -186,4 +193,29 @@ fn the_same_seed_is_the_same_story() {
     let (one, other) = (play(7, 200, 3), play(7, 200, 3));
     assert_eq!((one.trace, one.took), (other.trace, other.took));
     assert_ne!(one.trace, play(8, 200, 3).trace);
+}
+
+/// One subject asks for fifty rooms of a guild at once, of which Discord makes ten in five seconds. Another asks for one
+/// there, a moment later.
+#[test]
+fn subjects_take_turns_in_a_guild() {
+    let story = story(1, Vec::new());
+    in_peace(&story, async |rooms, time| {
+        let create = async |subject: &str, name: String| {
+            let request =
+                v1::CreateRoomRequest { guild_id: PARLOR_DEV.to_string(), display_name: name, ..Default::default() };
+            let answer = rooms.create_room(dressed(request, &principal(subject), Duration::from_secs(60))).await;
+            answer.expect("made");
+            time.passed()
+        };
+        let flood = join_all((0..50).map(|number| create("greedy", format!("room {number}"))));
+        let modest = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            create("modest", "one".to_owned()).await - Duration::from_millis(500)
+        };
+        let (flood, modest) = tokio::join!(flood, modest);
+        let last = flood.into_iter().max().expect("fifty");
+        assert!(last > Duration::from_secs(15), "there is no queue: {last:?}");
+        assert!(modest < Duration::from_secs(8), "the modest subject waited {modest:?}, the other {last:?}");
+    });
 }

@@ -136,13 +136,17 @@ impl Caller {
     }
 
     fn principal(&self) -> Arc<Principal> {
-        Arc::new(Principal {
-            subject: Subject::new(&format!("caller-{}", self.number)).expect("a subject"),
-            guilds: GuildGrant::All,
-            scopes: [Scope::RoomsRead, Scope::RoomsWrite].into_iter().collect(),
-            expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000),
-        })
+        principal(&format!("caller-{}", self.number))
     }
+}
+
+pub(super) fn principal(subject: &str) -> Arc<Principal> {
+    Arc::new(Principal {
+        subject: Subject::new(subject).expect("a subject"),
+        guilds: GuildGrant::All,
+        scopes: [Scope::RoomsRead, Scope::RoomsWrite].into_iter().collect(),
+        expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000),
+    })
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -252,7 +256,7 @@ async fn attempt(
     answer
 }
 
-fn dressed<T>(message: T, principal: &Arc<Principal>, asked: Duration) -> Request<T> {
+pub(super) fn dressed<T>(message: T, principal: &Arc<Principal>, asked: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(asked);
     request.extensions_mut().insert(Arc::clone(principal));

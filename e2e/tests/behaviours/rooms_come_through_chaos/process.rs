@@ -12,6 +12,7 @@ use parlor_gateway::{
     translate::{Payload, translate},
 };
 use parlor_proof::shelf::Shelf;
+use parlor_proto::v1::UpstreamState;
 use parlor_server::{
     auth::Clock,
     config::RatesConfig,
@@ -78,6 +79,22 @@ pub(super) fn live(story: &Story, base: Duration, lifetime: Option<Duration>, se
     let (End::Killed(at) | End::Rested(at, _)) = &end;
     locked(&story.discord).hang_up(stamp(*at));
     end
+}
+
+/// Does something in a life without troubles.
+pub(super) fn in_peace(story: &Story, act: impl AsyncFnOnce(Arc<Rooms>, Time)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without sockets").block_on(async {
+        let time = Time::from(Duration::ZERO);
+        let (hub, rooms) = start(story, time, &(Arc::new(move || time.wall()) as Clock));
+        rooms.keep(&CancellationToken::new()).await;
+        tokio::spawn(hear(Arc::clone(&story.discord), Arc::clone(&hub), time));
+        let mut rounds = hub.rounds();
+        while hub.upstream() != UpstreamState::Live {
+            rounds.changed().await.expect("the hub lives");
+        }
+        act(rooms, time).await;
+    });
 }
 
 async fn whole_life(story: &Story, time: Time) -> End {

@@ -355,10 +355,10 @@ impl Keeper {
         let permit = CreatePermit::begun(intent);
         let mark = mark_of(intent.request_id);
         if let Some(status) = &intent.status {
-            self.discord.set_status(&permit, room, Some(status), &mark, &unhurried()).await?;
+            self.discord.set_status(&permit, room, Some(status), &mark, &for_its_caller(intent)).await?;
         }
         let Some(invitation) = intent.invite else { return Ok(None) };
-        let code = self.discord.invite(&permit, room, invitation, &mark, &unhurried()).await?;
+        let code = self.discord.invite(&permit, room, invitation, &mark, &for_its_caller(intent)).await?;
         let expires_at = (!invitation.max_age.is_zero()).then(|| ((self.clock)() + invitation.max_age).into());
         Ok(Some(v1::Invite { url: format!("https://discord.gg/{code}"), code, expires_at }))
     }
@@ -366,7 +366,8 @@ impl Keeper {
     async fn unmake(&self, intent: Intent, ticket: Ticket, room: RoomId, failure: Failure) -> Failure {
         let permit = EndPermit::Unfinished(intent.guild);
         let mark = audited("it could not be made as it was asked for", &mark_of(intent.request_id));
-        let ended = self.delete(&permit, room, &mark, &unhurried(), move |draft, _| ticket.forget(draft)).await;
+        let caller = for_its_caller(&intent);
+        let ended = self.delete(&permit, room, &mark, &caller, move |draft, _| ticket.forget(draft)).await;
         if let Err(why) = ended {
             warn!(guild = %intent.guild, %room, reason = why.reason().as_str(), "a room that could not be made as it was asked for stays");
         }
@@ -390,7 +391,7 @@ impl Keeper {
                 Finding::Nothing => tokio::time::sleep(BETWEEN_LOOKS).await,
                 Finding::MadeAndGone(room) if before.as_ref() == Some(&found) => {
                     let (bot, mark) = (self.bot(), mark_of(intent.request_id));
-                    match self.discord.has_unmade(permit, bot, *room, &mark, &unhurried()).await {
+                    match self.discord.has_unmade(permit, bot, *room, &mark, &for_its_caller(intent)).await {
                         Ok(true) => drop(unmade.insert(*room)),
                         Ok(false) => return Search::Gone(*room),
                         Err(failure) => return unclear_search(intent, &failure),
@@ -411,7 +412,7 @@ impl Keeper {
         unmade: &BTreeSet<RoomId>,
     ) -> Result<Finding, Failure> {
         let wanted = Wanted { intent, bot: self.bot(), unmade };
-        let answers = self.discord.look(permit, wanted.bot, Some(wanted.earliest()), &unhurried()).await?;
+        let answers = self.discord.look(permit, wanted.bot, Some(wanted.earliest()), &for_its_caller(intent)).await?;
         let snapshot = self.hub.snapshot();
         let guild = snapshot.guilds.get(&intent.guild);
         Ok(wanted.look(&answers, |room| guild.is_some_and(|guild| guild.is_managed(room) == Some(true))))
@@ -420,6 +421,11 @@ impl Keeper {
     pub(super) fn bot(&self) -> Option<UserId> {
         self.hub.snapshot().self_user()
     }
+}
+
+/// A request that nobody may wait for any more, in the turn of the subject that asked for the room.
+fn for_its_caller(intent: &Intent) -> Caller {
+    Caller { tenant: Tenant::new(&intent.ownership.creator), ..unhurried() }
 }
 
 fn unclear_search(intent: &Intent, failure: &Failure) -> Search {
