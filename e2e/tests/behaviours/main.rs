@@ -14,6 +14,7 @@ mod callers_who_call_too_often_are_told_when_to_come_back;
 mod discord_faults_converge;
 mod each_request_makes_one_room;
 mod every_language_sees_the_same_events;
+mod every_metric_is_described;
 mod every_stream_is_judged;
 mod faults_leave_no_hole;
 mod participants_are_moved_muted_and_disconnected;

@@ -18,9 +18,10 @@ use std::{
 
 use discord_emulator::{AuditAction, PARLOR_DEV};
 use futures_util::future::join_all;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use parlor_proof::shelf::Shelf;
 use parlor_proto::v1::{self, room_service_server::RoomService as _};
-use parlor_server::hub::Epoch;
+use parlor_server::{hub::Epoch, telemetry::names};
 
 use self::{
     caller::{Caller, dressed, principal},
@@ -218,4 +219,55 @@ fn subjects_take_turns_in_a_guild() {
         assert!(last > Duration::from_secs(15), "there is no queue: {last:?}");
         assert!(modest < Duration::from_secs(8), "the modest subject waited {modest:?}, the other {last:?}");
     });
+}
+
+/// A story with its metrics.
+fn measured(story: impl FnOnce()) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, story);
+    recorder.handle().render()
+}
+
+#[test]
+fn requests_and_rooms_are_measured() {
+    let page = measured(|| assert_eq!(play(3, 400, 3).broken, [""; 0]));
+    for name in [
+        names::DISCORD_WAITING,
+        names::DISCORD_IN_FLIGHT,
+        names::DISCORD_WAIT_SECONDS,
+        names::DISCORD_REQUESTS,
+        names::DISCORD_INVALID_REQUESTS,
+        names::ROOMS_FOUND,
+        names::ROOMS_STRAY,
+    ] {
+        assert!(page.contains(&format!("# TYPE {name} ")), "{name} is missing: {page}");
+    }
+    assert!(page.contains(&format!(r#"{}{{state="closed"}} 1"#, names::DISCORD_BREAKER)), "{page}");
+    assert!(page.contains(&format!(r#"{}{{cause="empty_timeout"}}"#, names::ROOMS_EXPIRED)), "{page}");
+    assert!(page.contains(&format!(r#"{}{{reason="outcome_unknown"}}"#, names::DISCORD_UNANSWERED)), "{page}");
+}
+
+/// A channel with our mark that no store knows, because its store is lost or another deployment's: it is told of, and
+/// stays.
+#[test]
+fn a_stray_room_is_reported_and_left() {
+    let story = story(1, Vec::new());
+    locked(&story.discord).make_stray(stamp(Duration::ZERO));
+    let before = rooms_of(&story);
+    let page = measured(|| {
+        in_peace(&story, async |rooms, _| {
+            let ours = v1::CreateRoomRequest {
+                guild_id: PARLOR_DEV.to_string(),
+                display_name: "ours".to_owned(),
+                ..Default::default()
+            };
+            let ours = rooms.create_room(dressed(ours, &principal("ann"), Duration::from_secs(10))).await;
+            let ours = ours.expect("made").into_inner().room.expect("a room").room_id;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let end = v1::EndRoomRequest { room_id: ours, ..Default::default() };
+            rooms.end_room(dressed(end, &principal("ann"), Duration::from_secs(10))).await.expect("ended");
+        });
+    });
+    assert!(page.contains(&format!("{} 1\n", names::ROOMS_STRAY)), "{page}");
+    assert_eq!(rooms_of(&story), before, "it is left alone");
 }

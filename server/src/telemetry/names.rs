@@ -52,10 +52,35 @@ pub const DISCORD_REQUESTS: &str = "parlor_discord_requests_total";
 pub const DISCORD_INVALID_REQUESTS: &str = "parlor_discord_invalid_requests_10m";
 /// Times that Discord did not let a room end whose policy says that it does, by `cause`.
 pub const ROOMS_END_REFUSED: &str = "parlor_rooms_end_refused_total";
+/// Requests to Discord that wait for their turn.
+pub const DISCORD_WAITING: &str = "parlor_discord_waiting";
+/// Requests to Discord that are sent and not answered.
+pub const DISCORD_IN_FLIGHT: &str = "parlor_discord_in_flight";
+/// How long a request to Discord waited until it was sent last, in seconds.
+pub const DISCORD_WAIT_SECONDS: &str = "parlor_discord_wait_seconds";
+/// Whether requests to Discord are sent: 1 for the one `state` that is (`closed` = they are, `paused`, `shedding`, `probing`,
+/// `open`, `credentials_refused`), 0 for the others.
+pub const DISCORD_BREAKER: &str = "parlor_discord_breaker";
+/// Requests that ended without an answer of Discord's, by `reason` (`rate_limited`, `breaker_open`, `credentials_refused`,
+/// `denied`, `unavailable`, `outcome_unknown`).
+pub const DISCORD_UNANSWERED: &str = "parlor_discord_unanswered_total";
+/// Gateway payloads that could not be read.
+pub const GATEWAY_SKIPPED: &str = "parlor_gateway_skipped_total";
+/// Rooms that were ended by their policy, by `cause` (`empty_timeout`, `departure_timeout`, `max_duration`).
+pub const ROOMS_EXPIRED: &str = "parlor_rooms_expired_total";
+/// Rooms whose making was not answered and that were found to be there.
+pub const ROOMS_FOUND: &str = "parlor_rooms_found_total";
+/// Looks for such a room that found several channels which might be it: all of them were left alone.
+pub const ROOMS_AMBIGUOUS: &str = "parlor_rooms_ambiguous_total";
+/// Channels that carried Parlor's mark at the start and that its store does not know: they are left alone.
+pub const ROOMS_STRAY: &str = "parlor_rooms_stray";
 
 /// The buckets of [`RPC_DURATION`], in seconds (OpenTelemetry semantic conventions, `rpc.server.call.duration`).
 pub const RPC_DURATION_BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// The buckets of [`DISCORD_WAIT_SECONDS`], in seconds: from at once to the longest that a caller waits.
+pub const DISCORD_WAIT_BUCKETS: [f64; 10] = [0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 20.0, 60.0];
 
 /// Tells the recorder what each name means.
 pub(super) fn describe() {
@@ -84,4 +109,18 @@ pub(super) fn describe() {
     describe_counter!(DISCORD_REQUESTS, "Requests to Discord, by route and status");
     describe_gauge!(DISCORD_INVALID_REQUESTS, "Answers of the last ten minutes that count towards Discord's ban");
     describe_counter!(ROOMS_END_REFUSED, "Times that Discord did not let a room end whose policy says that it does");
+    describe_gauge!(DISCORD_WAITING, "Requests to Discord that wait for their turn");
+    describe_gauge!(DISCORD_IN_FLIGHT, "Requests to Discord that are sent and not answered");
+    describe_histogram!(
+        DISCORD_WAIT_SECONDS,
+        Unit::Seconds,
+        "How long requests to Discord waited until they were sent"
+    );
+    describe_gauge!(DISCORD_BREAKER, "Whether requests to Discord are sent: 1 for the state that is, 0 for the others");
+    describe_counter!(DISCORD_UNANSWERED, "Requests that ended without an answer of Discord's, by reason");
+    describe_counter!(GATEWAY_SKIPPED, "Gateway payloads that could not be read");
+    describe_counter!(ROOMS_EXPIRED, "Rooms ended by their policy, by cause");
+    describe_counter!(ROOMS_FOUND, "Rooms whose making was not answered and that were found to be there");
+    describe_counter!(ROOMS_AMBIGUOUS, "Looks for such a room that found several, and left them alone");
+    describe_gauge!(ROOMS_STRAY, "Channels with Parlor's mark that its store does not know");
 }

@@ -68,6 +68,7 @@ pub(super) fn builder() -> PrometheusBuilder {
         (names::RPC_DURATION, &names::RPC_DURATION_BUCKETS[..]),
         (names::UPSTREAM_LAG_SECONDS, &names::RPC_DURATION_BUCKETS),
         (names::STREAM_LAG_ENTRIES, &LAG_BUCKETS),
+        (names::DISCORD_WAIT_SECONDS, &names::DISCORD_WAIT_BUCKETS),
     ];
     buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
         builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets).expect("there are buckets")

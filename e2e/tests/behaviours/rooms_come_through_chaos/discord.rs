@@ -8,14 +8,17 @@ use std::{
 };
 
 use discord_emulator::{
-    Answer, Config, Connection, ErrorBody, Limit, Machine, RateLimit, RestFault, RestLimits, RestTrouble, Sent,
-    Timestamp, Work,
+    Answer, Config, Connection, ErrorBody, Limit, Machine, PARLOR_DEV, RateLimit, RestFault, RestLimits, RestTrouble,
+    Sent, Timestamp, Work,
 };
 use http::{Request, Response};
 use parlor_gateway::rest::transport::{self, Broken, Exchange, Transport};
 use serde_json::Value;
 
 use super::clock::Time;
+
+/// What our bot shows Discord.
+pub(super) const TOKEN: &str = "the-bots-token";
 
 const CREATE: &str = "POST /guilds/{guild.id}/channels";
 const DELETE: &str = "DELETE /channels/{channel.id}";
@@ -190,6 +193,18 @@ impl Discord {
     /// Cloudflare stops everything and does not say for how long: a quarter of an hour.
     pub(super) fn silent_ban(&mut self, now: Timestamp) {
         self.machine.inject(RestFault::once(RestTrouble::CloudflareBan { retry_after: None }), now);
+    }
+
+    /// The bot makes a room with a mark of Parlor's, and no process of ours knows.
+    pub(super) fn make_stray(&mut self, now: Timestamp) {
+        let request = Request::post(format!("http://discord.invalid/api/v10/guilds/{PARLOR_DEV}/channels"))
+            .header("authorization", format!("Bot {TOKEN}"))
+            .header("user-agent", "DiscordBot (https://parlor.example, 1)")
+            .header("x-audit-log-reason", "[parlor:00000000-0000-4000-8000-000000000001]")
+            .body(br#"{"name": "stray", "type": 2}"#.to_vec())
+            .expect("a request");
+        let answer = self.answer(&request, Hearer::Gone, now).response().expect("an answer");
+        assert_eq!(answer.status(), http::StatusCode::CREATED);
     }
 
     /// Takes what the gateway sends on the connection that is open; `None` where it ended.

@@ -27,10 +27,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     caller::{Caller, call},
     clock::{Time, stamp},
-    discord::{Discord, Line, Shared, locked},
+    discord::{Discord, Line, Shared, TOKEN, locked},
 };
 
-const TOKEN: &str = "the-bots-token";
 const SHARD: ShardIndex = ShardIndex(0);
 
 /// After this everything has come to rest: what is looked for is looked for every 30 s, and each request has as long.
