@@ -26,4 +26,5 @@ mod rooms_end_by_their_policy;
 mod the_documentation_works;
 mod the_readme_works;
 mod the_room_page;
+mod two_libraries_see_what_callers_did;
 mod webhooks_write_without_showing_their_tokens;
