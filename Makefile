@@ -95,11 +95,12 @@ reference: ## Write docs/reference from the contract's comments and the command 
 	WRITE_REFERENCE=1 cargo test --workspace --test behaviours -- the_reference
 
 .PHONY: soak
-soak: ## Prove a million random histories, then play every fault against the real server (HISTORIES=1000000 SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
+soak: ## Prove a million random histories, put rooms through chaos, then play every fault against the real server (HISTORIES=1000000 CHAOS_SEEDS=100 SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
 	@scripts/deps build $(QUIET)
 	cargo build --workspace --bins
 	cargo build --release --locked --bin parlor-proof
 	$(TARGET)/release/parlor-proof --histories $(or $(HISTORIES),1000000)
+	CHAOS_SEEDS=$(or $(CHAOS_SEEDS),100) SEED="$(SEED)" cargo test --workspace --locked --test behaviours -- --nocapture rooms_come_through_chaos
 	@ONLY="$(ONLY)" SEED="$(SEED)" SOAK_SEEDS="$(SOAK_SEEDS)" SOAK_SECONDS="$(SOAK_SECONDS)" JOBS="$(JOBS)" $(TARGET)/debug/soak
 
 .PHONY: mutations

@@ -257,12 +257,19 @@ fn asked_wait(response: &Response<String>) -> Duration {
     header.into_iter().chain(body).max().unwrap_or(UNSAID)
 }
 
+/// What a 429 said about a method and path, or nothing for all of them.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    told: Timestamp,
+    until: Timestamp,
+}
+
 /// A process' way to Discord.
 pub(super) struct Line {
     discord: Shared,
     time: Time,
-    /// What this process has been told: method and path, or nothing for all of them, and until when to wait.
-    told: Mutex<BTreeMap<String, Timestamp>>,
+    /// What this process has been told.
+    told: Mutex<BTreeMap<String, Wait>>,
 }
 
 impl Line {
@@ -299,8 +306,9 @@ impl Line {
         let mut discord = locked(&self.discord);
         let now = self.time.stamp();
         for key in [name, ""] {
-            if let Some(until) = locked(&self.told).get(key).filter(|until| **until > now) {
-                discord.broken.push(format!("{name} leaves at {now}, before {until}"));
+            // What leaves in the moment of the answer left before it.
+            if let Some(wait) = locked(&self.told).get(key).filter(|wait| wait.told < now && now < wait.until) {
+                discord.broken.push(format!("{name} leaves at {now}, although {wait:?}"));
             }
         }
         let random = discord.chance();
@@ -315,8 +323,9 @@ impl Line {
         let says = |name: &str, value| response.headers().get(name).is_some_and(|said| said == value);
         let json: Option<Value> = serde_json::from_str(response.body()).ok();
         let of_all = says("x-ratelimit-global", "true") || json.is_none();
-        let until = self.time.stamp() + asked_wait(response);
-        locked(&self.told).insert(if of_all { String::new() } else { name.to_owned() }, until);
+        let told = self.time.stamp();
+        let wait = Wait { told, until: told + asked_wait(response) };
+        locked(&self.told).insert(if of_all { String::new() } else { name.to_owned() }, wait);
     }
 }
 
