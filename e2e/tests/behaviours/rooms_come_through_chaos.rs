@@ -119,11 +119,8 @@ fn judge(story: &Story, before: &BTreeSet<String>, snapshot: &parlor_gateway::Sn
         let Some(mark) = entry.reason.as_deref().and_then(|reason| reason.split("[parlor:").nth(1)) else { continue };
         let channels = marks.entry(mark.trim_end_matches(']').to_owned()).or_default();
         // A room that could not be made as it was asked for is deleted with the mark of its making.
-        match entry.action {
-            AuditAction::ChannelCreate => *channels += 1,
-            AuditAction::ChannelDelete => *channels -= 1,
-            _ => {}
-        }
+        *channels += i32::from(entry.action == AuditAction::ChannelCreate);
+        *channels -= i32::from(entry.action == AuditAction::ChannelDelete);
     }
     let answered: BTreeSet<_> = made.values().collect();
     for (mark, channels) in &marks {
@@ -141,6 +138,18 @@ fn judge(story: &Story, before: &BTreeSet<String>, snapshot: &parlor_gateway::Sn
 }
 
 impl Outcome {
+    /// The lines of the story that tell of the requests and rooms that something broken names.
+    fn about_what_broke(&self) -> String {
+        let words = self
+            .broken
+            .iter()
+            .flat_map(|broken| broken.split(|letter: char| !letter.is_alphanumeric() && letter != '-'));
+        let names: BTreeSet<&str> = words.filter(|word| word.len() >= 18).collect();
+        let discord = locked(&self.story.discord);
+        let told = |line: &&String| line.ends_with("begins") || names.iter().any(|name| line.contains(name));
+        discord.journal.iter().filter(told).map(|line| format!("{line}\n")).collect()
+    }
+
     /// The figures of a story.
     fn figures(&self) -> String {
         let mut means = Vec::new();
@@ -185,7 +194,8 @@ fn a_thousand_calls_make_one_room_each() {
     for seed in first..first + number("CHAOS_SEEDS", 2) {
         let outcome = play(seed, 1_000, 12);
         println!("{}", outcome.figures());
-        assert!(outcome.broken.is_empty(), "CHAOS_SEEDS=1 SEED={seed}: {:#?}", outcome.broken);
+        let broken = &outcome.broken;
+        assert!(broken.is_empty(), "CHAOS_SEEDS=1 SEED={seed}: {broken:#?}\n{}", outcome.about_what_broke());
     }
 }
 

@@ -52,9 +52,9 @@ struct Current {
     attempts: u32,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Wish {
-    Create(v1::CreateRoomRequest),
+    Create(Box<v1::CreateRoomRequest>),
     End(v1::EndRoomRequest),
 }
 
@@ -97,7 +97,7 @@ impl Caller {
                 let seconds = self.random.i64(1..30);
                 let fleeting = self.random.u8(0..10) == 0;
                 let timeout = prost_types::Duration { seconds, nanos: 0 };
-                Wish::Create(v1::CreateRoomRequest {
+                Wish::Create(Box::new(v1::CreateRoomRequest {
                     guild_id: self.guild().to_string(),
                     // Many rooms have the same name, so that the mark alone tells them apart.
                     display_name: format!("squad {}", self.random.u8(0..4)),
@@ -105,7 +105,7 @@ impl Caller {
                     status: if self.random.u8(0..10) == 0 { "playing".to_owned() } else { String::new() },
                     policy: fleeting.then(|| v1::RoomPolicy { empty_timeout: Some(timeout), ..Default::default() }),
                     ..Default::default()
-                })
+                }))
             };
             self.current = Some(Current { wish, since: now, attempts: 0 });
         }
@@ -195,13 +195,13 @@ pub(super) async fn call(caller: Arc<Mutex<Caller>>, rooms: Arc<Rooms>, discord:
         let wait = match answer {
             Some(Ok(answer)) => {
                 let (number, now) = (locked(&caller).number, time.passed());
-                locked(&discord).note((number, now, format!("{answer:?}")));
+                locked(&discord).tell(format!("{} {number} {:?} {answer:?}", time.stamp(), current.wish));
                 locked(&caller).heard(answer, now);
                 continue;
             }
             None => Duration::ZERO,
             Some(Err(status)) => {
-                locked(&discord).note((time.passed(), status.code() as i32, status.message()));
+                locked(&discord).tell(format!("{} {:?} {}", time.stamp(), current.wish, status.message()));
                 let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
                 *locked(&discord).answers.entry(format!("told {reason}")).or_default() += 1;
                 if !is_worth_repeating(&status) {
@@ -241,7 +241,7 @@ async fn attempt(
     let began = time.passed();
     let answer = match wish {
         Wish::Create(request) => {
-            let made = rooms.create_room(dressed(request.clone(), principal, asked)).await;
+            let made = rooms.create_room(dressed((**request).clone(), principal, asked)).await;
             made.map(|made| Answer::Made(made.into_inner().room.unwrap_or_default().room_id))
         }
         Wish::End(request) => rooms.end_room(dressed(request.clone(), principal, asked)).await.map(|_| Answer::Ended),

@@ -59,6 +59,8 @@ pub(super) struct Discord {
     pub(super) answers: BTreeMap<String, u32>,
     /// Promises that were broken.
     pub(super) broken: Vec<String>,
+    /// What has happened, in lines.
+    pub(super) journal: Vec<String>,
     trace: DefaultHasher,
 }
 
@@ -82,6 +84,7 @@ impl Discord {
             worst: BTreeMap::new(),
             answers: BTreeMap::new(),
             broken: Vec::new(),
+            journal: Vec::new(),
             trace: DefaultHasher::new(),
         }
     }
@@ -91,7 +94,13 @@ impl Discord {
         self.trace.finish()
     }
 
-    pub(super) fn note(&mut self, what: impl std::hash::Hash) {
+    /// Something has happened to a caller.
+    pub(super) fn tell(&mut self, what: String) {
+        self.note(&what);
+        self.journal.push(what);
+    }
+
+    fn note(&mut self, what: impl std::hash::Hash) {
         what.hash(&mut self.trace);
     }
 
@@ -121,6 +130,9 @@ impl Discord {
             Answer::HangUp => "cut".to_owned(),
         };
         self.note((now.unix_millis(), method, path, &told));
+        let reason = request.headers().get("x-audit-log-reason").and_then(|reason| reason.to_str().ok());
+        let reason = reason.unwrap_or_default().replace("%2D", "-");
+        self.journal.push(format!("{now} {method} {path} {told} ({hearer:?}) {reason}"));
         *self.answers.entry(told).or_default() += 1;
         let sort = after.iter().find(|(sort, count)| before.get(*sort) != Some(count)).map(|(sort, _)| sort.clone());
         if let (Some(sort), Answer::Reply(response), Hearer::Waits) = (sort, &answer, hearer) {
@@ -147,7 +159,8 @@ impl Discord {
     }
 
     /// A new process of ours begins: what the last one was told it does not know.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.journal.push(format!("{now} a process begins"));
         self.episodes.clear();
     }
 
@@ -184,7 +197,11 @@ impl Discord {
             RestTrouble::ServerError { .. } if random.bool() => fault.lasting(millis(random, 500, 5_000)),
             RestTrouble::Slow { .. } => fault.times(random.u32(1..3)).lasting(Duration::from_secs(5)),
             // Not for long either: where few ask, troubles would pile up.
-            _ => fault.times(random.u32(1..6)).lasting(Duration::from_secs(5)),
+            RestTrouble::RateLimit { .. }
+            | RestTrouble::CloudflareBan { .. }
+            | RestTrouble::ServerError { .. }
+            | RestTrouble::Cut { .. }
+            | RestTrouble::Unauthorized => fault.times(random.u32(1..6)).lasting(Duration::from_secs(5)),
         };
         self.note(format!("{fault:?}"));
         self.machine.inject(fault, now);

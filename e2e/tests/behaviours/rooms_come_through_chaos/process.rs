@@ -98,7 +98,7 @@ pub(super) fn in_peace(story: &Story, act: impl AsyncFnOnce(Arc<Rooms>, Time)) {
 
 async fn whole_life(story: &Story, time: Time) -> End {
     let clock: Clock = Arc::new(move || time.wall());
-    locked(&story.discord).begin();
+    locked(&story.discord).begin(time.stamp());
     let (hub, rooms) = start(story, time, &clock);
     let stop = CancellationToken::new();
     rooms.keep(&stop).await;

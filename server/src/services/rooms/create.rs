@@ -325,7 +325,8 @@ impl Keeper {
     }
 
     /// Does what was asked for besides the channel. If that fails, the room ends again: half of what was asked for is
-    /// nothing that a caller could use or would clean up.
+    /// nothing that a caller could use or would clean up. Where the room has ended meanwhile, as its policy or somebody
+    /// wanted, that is the answer: another one would be a second.
     async fn furnish(
         &self,
         intent: Intent,
@@ -333,22 +334,28 @@ impl Keeper {
         room: RoomId,
         cursor: String,
     ) -> Result<v1::CreateRoomResponse, Failure> {
-        let invite = match self.furnishings(&intent, room).await {
-            Ok(invite) => invite,
+        let furnished = match self.furnishings(&intent, room).await {
+            Ok(invite) => Some(invite),
+            Err(failure) if failure.reason() == Reason::RoomUnknown => None,
             Err(failure) => return Err(self.unmake(intent, ticket, room, failure).await),
         };
         let answer = move |draft: &mut Draft<'_>| {
-            if let Some(status) = intent.status.clone() {
-                let changes = draft.directory.set_status(intent.guild, room, Some(status), draft.wall);
-                draft.tell(changes);
-            }
-            let request_id = intent.request_id.to_string();
-            let shown = draft.placed(intent.guild, room).room;
-            let answer = v1::CreateRoomResponse { room: shown, cursor, request_id, invite };
+            let changes = match (&furnished, intent.status.clone()) {
+                (None, _) => draft.directory.end_room(intent.guild, room, draft.wall),
+                (Some(_), Some(status)) => draft.directory.set_status(intent.guild, room, Some(status), draft.wall),
+                (Some(_), None) => Vec::new(),
+            };
+            draft.tell(changes);
+            let Some(shown) = draft.placed(intent.guild, room).room else {
+                ticket.forget(draft);
+                return Err(unknown_room(room));
+            };
+            let (request_id, invite) = (intent.request_id.to_string(), furnished.flatten());
+            let answer = v1::CreateRoomResponse { room: Some(shown), cursor, request_id, invite };
             ticket.answer(draft, &answer);
-            answer
+            Ok(answer)
         };
-        self.act(answer).await
+        self.act(answer).await?
     }
 
     async fn furnishings(&self, intent: &Intent, room: RoomId) -> Result<Option<v1::Invite>, Failure> {
