@@ -119,6 +119,7 @@ bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out costs, beside its r
 	cargo build --release --locked --bin parlor-bench --bin parlord
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench parse $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench start $(if $(QUICK),--quick)
+	taskset --cpu-list 1 $(TARGET)/release/parlor-bench calls $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench fanout $(if $(QUICK),--quick) $(foreach part,$(ONLY),--only $(part))
 
 $(BENCH_INSTALLED): bench/package-lock.json

@@ -9,7 +9,8 @@ use parlor_gateway::{
 use parlor_proto::v1::{self, subscribe_voice_events_response::Body};
 use parlor_server::hub::{CursorKey, Epoch, Position, Sequence};
 
-const GUILD: GuildId = GuildId::new(100_000_000_000_000_001);
+/// The guild of everything here.
+pub(crate) const GUILD: GuildId = GuildId::new(100_000_000_000_000_001);
 /// So many people take turns.
 const PEOPLE: u64 = 100;
 

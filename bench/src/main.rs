@@ -4,6 +4,7 @@
 #![recursion_limit = "512"]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's own output")]
 
+mod calls;
 mod feed;
 mod parse;
 mod process;
@@ -64,6 +65,12 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Measure what CreateRoom costs over a call that does nothing, and how long it takes.
+    Calls {
+        /// Fewer rounds.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Be one of the servers.
     #[command(hide = true)]
     Serve {
@@ -88,6 +95,7 @@ fn main() -> Result<()> {
         Command::Fanout { quick, only } => fanout(quick, &only),
         Command::Parse { quick } => parsing(quick),
         Command::Start { quick } => starting(quick),
+        Command::Calls { quick } => calling(quick),
         Command::One { contender, part, seconds } => one(contender, part, Duration::from_secs(seconds)),
     }
 }
@@ -124,6 +132,29 @@ fn starting(quick: bool) -> Result<()> {
     println!("\nparlord dev, {rounds} starts in new directories, medians in brackets");
     println!("start to serving, its RSA key made on the way: {:.0} ms ({:.0})", serving.best, serving.median);
     println!("resident memory, emulated Discord included: {:.1} MiB ({:.1})", resident.best, resident.median);
+    Ok(())
+}
+
+fn calling(quick: bool) -> Result<()> {
+    let (rounds, batches) = if quick { (2, 5) } else { (5, 20) };
+    let (mut noop, mut rooms, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        noop.push(calls::cpu("noop", batches)?);
+        rooms.push(calls::cpu("rooms", batches)?);
+        waits.push(calls::p95()?);
+    }
+    let best = |figures: &[f64]| report::summary(figures, |figure| *figure, Better::Less);
+    let (noop, rooms, p95) = (best(&noop), best(&rooms), best(&waits));
+    println!("\nCreateRoom, minima of {rounds} rounds, medians in brackets");
+    println!("server CPU, a tonic call that does nothing: {:.0} µs ({:.0})", noop.best, noop.median);
+    println!("server CPU, Parlor with Discord as a function: {:.0} µs ({:.0})", rooms.best, rooms.median);
+    let ratio = report::Summary { best: rooms.best / noop.best, median: rooms.median / noop.median };
+    let aim = |what: &str, reached, aim| Aim { what: what.to_owned(), reached, aim, better: Better::Less };
+    let aims = [
+        aim("CreateRoom, server CPU / a tonic call that does nothing", ratio, 1.3),
+        aim("CreateRoom against the emulated Discord, ms at p95", p95, 500.0),
+    ];
+    print!("{}", report::aims(&aims));
     Ok(())
 }
 

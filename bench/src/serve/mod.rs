@@ -4,8 +4,10 @@
 //! event, and the end of the socket is the end of the process.
 
 mod naive;
+mod noop;
 mod parlor;
 mod raw;
+mod rooms;
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -26,6 +28,10 @@ pub(crate) enum Program {
     Naive,
     /// Parlor's event service with everything that stands around it.
     Parlor,
+    /// tonic's generated room service with an answer that it knows.
+    Noop,
+    /// Parlor's room service with everything that stands around it.
+    Rooms,
 }
 
 /// Where a server listens.
@@ -60,6 +66,8 @@ pub(crate) fn serve(program: Program) -> Result<()> {
         // As parlord does it.
         Program::Naive => tokio::runtime::Runtime::new()?.block_on(naive::serve()),
         Program::Parlor => tokio::runtime::Runtime::new()?.block_on(parlor::serve()),
+        Program::Noop => tokio::runtime::Runtime::new()?.block_on(noop::serve()),
+        Program::Rooms => tokio::runtime::Runtime::new()?.block_on(rooms::serve()),
     }
 }
 

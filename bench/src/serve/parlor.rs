@@ -28,6 +28,7 @@ use tonic::service::Routes;
 use super::{Announcement, LOOPBACK, obey_async};
 use crate::feed;
 
+/// With the event service, and events from the control socket.
 pub(super) async fn serve() -> Result<()> {
     let (events, control) = (TcpListener::bind(LOOPBACK).await?, TcpListener::bind(LOOPBACK).await?);
     // The metrics count as they do in production.
@@ -87,7 +88,7 @@ pub(super) async fn serve() -> Result<()> {
 }
 
 /// An update as the only shard passes it on.
-fn delivery(update: Update) -> Delivery {
+pub(super) fn delivery(update: Update) -> Delivery {
     let heard_at = SystemTime::now();
     Delivery { shard: ShardIndex(0), update: Some(update), session: None, heard_at }
 }
