@@ -58,6 +58,8 @@ struct Guild {
     gap: Option<(Cause, SystemTime)>,
     /// What was said of it since a new session listed it, until that session describes it.
     waiting: Option<Vec<News>>,
+    /// A description that was older than what was made of it, until something else is heard.
+    outdated: Option<GuildSnapshot>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,6 +131,7 @@ impl Known {
                         known.gap.get_or_insert((Cause::SessionLost, since));
                     }
                     known.waiting = Some(Vec::new());
+                    known.outdated = None;
                 }
                 told
             }
@@ -154,18 +157,22 @@ impl Known {
                     known.gap.get_or_insert((Cause::GuildOutage, wall));
                 }
                 known.waiting = None;
+                known.outdated = None;
                 known.headless = false;
                 Vec::new()
             }
             Update::GuildLeft(guild) => self.leave(guild),
             Update::GuildChanged { .. } => Vec::new(),
-            Update::Within(guild, news) => match self.guilds.get_mut(&guild).and_then(|known| known.waiting.as_mut()) {
-                Some(waiting) => {
-                    waiting.push(news);
-                    Vec::new()
+            Update::Within(guild, news) => {
+                if let Some(known) = self.guilds.get_mut(&guild) {
+                    if let Some(waiting) = &mut known.waiting {
+                        waiting.push(news);
+                        return Vec::new();
+                    }
+                    known.outdated = None;
                 }
-                None => self.within(guild, news, Reason::ExternalDelete, wall),
-            },
+                self.within(guild, news, Reason::ExternalDelete, wall)
+            }
         }
     }
 
@@ -180,6 +187,11 @@ impl Known {
         let mut after = before.clone();
         let mut there = BTreeSet::new();
         let waiting = after.waiting.take().unwrap_or_default();
+        if waiting.is_empty() && after.outdated.as_ref() == Some(&snapshot) {
+            self.guilds.insert(id, after);
+            return Vec::new();
+        }
+        after.outdated = Some(snapshot.clone()).filter(|_| !waiting.is_empty());
         // Nobody can tell whether the snapshot is older or newer than what was said since the session began: each last word holds.
         let mut rooms: BTreeMap<RoomId, RoomFacts> = snapshot.rooms.into_iter().map(|room| (room.room, room)).collect();
         for news in &waiting {
@@ -326,6 +338,7 @@ impl Known {
         for known in self.guilds.values_mut() {
             known.ending.retain(|room| known.rooms.contains_key(room));
             known.waiting.iter_mut().for_each(Vec::clear);
+            known.outdated = None;
         }
     }
 

@@ -91,6 +91,9 @@ pub struct Directory {
     guilds: BTreeMap<GuildId, Arc<Guild>>,
     /// News of guilds whose snapshot a new session still owes us.
     early: BTreeMap<GuildId, Early>,
+    /// Snapshots that such news was put into, until something else is heard of the guild: Discord may send one again, and
+    /// then it is older than what was made of it.
+    outdated: BTreeMap<GuildId, GuildSnapshot>,
     holds: Holds,
 }
 
@@ -102,6 +105,7 @@ impl Directory {
             links: BTreeMap::new(),
             guilds: BTreeMap::new(),
             early: BTreeMap::new(),
+            outdated: BTreeMap::new(),
             holds: Holds::default(),
         };
         directory.run_shards(shards.max(1));
@@ -193,7 +197,10 @@ impl Directory {
                     early.push(news);
                     Vec::new()
                 }
-                None => self.within_guild(guild, news, v1::Origin::Gateway, now),
+                None => {
+                    self.outdated.remove(&guild);
+                    self.within_guild(guild, news, v1::Origin::Gateway, now)
+                }
             },
         }
     }
@@ -310,6 +317,7 @@ impl Directory {
             };
             Arc::make_mut(known).knowledge = knowledge;
             self.early.insert(guild, Early::default());
+            self.outdated.remove(&guild);
         }
         changes
     }
@@ -333,7 +341,15 @@ impl Directory {
 
     fn guild_described(&mut self, mut snapshot: GuildSnapshot, now: SystemTime) -> Vec<Change> {
         let id = snapshot.guild;
-        self.early.remove(&id).unwrap_or_default().fold_into(&mut snapshot);
+        let early = self.early.remove(&id).unwrap_or_default();
+        if self.outdated.get(&id) == Some(&snapshot) && early.is_empty() {
+            return Vec::new();
+        }
+        self.outdated.remove(&id);
+        if !early.is_empty() {
+            self.outdated.insert(id, snapshot.clone());
+            early.fold_into(&mut snapshot);
+        }
         let holds = &mut self.holds;
         let known = self.guilds.get(&id);
         holds.describe(id, &snapshot.rooms);
@@ -358,6 +374,7 @@ impl Directory {
 
     fn guild_unavailable(&mut self, guild: GuildId, now: SystemTime) {
         self.early.remove(&guild);
+        self.outdated.remove(&guild);
         let known = self.guilds.entry(guild).or_insert_with(|| Arc::new(Guild::awaited(guild)));
         let knowledge = match known.knowledge {
             Knowledge::Awaited => Knowledge::Outage { since: None, reason: Cause::GuildOutage },
@@ -370,6 +387,7 @@ impl Directory {
 
     fn guild_left(&mut self, guild: GuildId, origin: v1::Origin, now: SystemTime) -> Vec<Change> {
         self.early.remove(&guild);
+        self.outdated.remove(&guild);
         let mut emit = Emitter::new(origin, now);
         if let Some(mut known) = self.guilds.remove(&guild) {
             Arc::make_mut(&mut known).dissolve(&mut emit);

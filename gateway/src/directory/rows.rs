@@ -312,6 +312,7 @@ impl Directory {
             links: BTreeMap::new(),
             guilds: BTreeMap::new(),
             early: BTreeMap::new(),
+            outdated: BTreeMap::new(),
             holds: Holds::default(),
         };
         let mut unreadable = 0;

@@ -438,6 +438,21 @@ fn a_snapshot_that_is_older_than_the_news_is_brought_up_to_it() {
 }
 
 #[test]
+fn a_snapshot_that_comes_again_takes_nothing_back() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(1)), at(1));
+    directory.apply(started(), at(2));
+    directory.apply(within(News::Voice(voice(1, Some(2), 1))), at(3));
+    let described = guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]);
+    let changes = directory.apply(described.clone(), at(4));
+    assert_eq!(told(&changes), ["moved 1>2 from 1", "discontinuity REASON_SESSION_LOST"]);
+    assert!(directory.apply(described.clone(), at(5)).is_empty());
+    // After other news, a guild is described because something was missed.
+    directory.apply(within(News::Voice(voice(2, Some(2), 2))), at(6));
+    assert_eq!(told(&directory.apply(described, at(7))), ["left 2>2", "moved 1>1 from 2"]);
+}
+
+#[test]
 fn a_guild_that_a_new_session_does_not_list_is_gone() {
     let mut directory = live();
     directory.apply(lost(Loss::SessionLost, at(1)), at(1));
