@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::gateway::Intents;
+use crate::voice::VoiceConfig;
 use crate::world::Permissions;
 
 /// An emulator's settings. [`Config::default`] suits tests: every token logs in, and limits that would only
@@ -14,8 +15,8 @@ pub struct Config {
     pub tokens: Option<Vec<String>>,
     /// What a bot's role grants in each guild.
     pub bot_permissions: Permissions,
-    /// The voice server's `host:port`, as VOICE_SERVER_UPDATE names it.
-    pub voice_endpoint: String,
+    /// The voice server.
+    pub voice: VoiceConfig,
     /// The gateway's URL as clients are told it, without a trailing slash; `None` = where the emulator listens.
     pub gateway_url: Option<String>,
     /// Limits of the gateway.
@@ -29,7 +30,7 @@ impl Default for Config {
         Self {
             tokens: None,
             bot_permissions: Permissions::ALL.without(Permissions::ADMINISTRATOR),
-            voice_endpoint: "127.0.0.1:50443".to_owned(),
+            voice: VoiceConfig::default(),
             gateway_url: None,
             gateway: GatewayLimits::default(),
             rest: RestLimits::default(),

@@ -1,10 +1,13 @@
 //! All of Discord behind the port, still without a port: world, gateway, REST, faults and counts as one machine.
 
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
 use crate::config::Config;
 use crate::faults::{Fault, Injection, StandingFaults};
 use crate::gateway::{ConnectionId, Gateway, Output, Surroundings};
 use crate::rest::{self, Answer, Request, Rest};
 use crate::stats::Stats;
+use crate::voice::{self, Voice, VoiceConnectionId, VoiceOutput};
 use crate::world::{BotToken, Terms, Timestamp, World};
 
 /// The machine. Inputs take `now` last; after each, [`drain`](Self::drain) what must go out on websockets.
@@ -12,10 +15,33 @@ use crate::world::{BotToken, Terms, Timestamp, World};
 pub(crate) struct Discord {
     world: World,
     gateway: Gateway,
+    voice: Voice,
     rest: Rest,
     faults: StandingFaults,
     stats: Stats,
     gateway_url: String,
+}
+
+/// Where clients are told that the emulator is.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// The gateway, without a trailing slash; the configuration's word comes first.
+    pub gateway_url: String,
+    /// The voice gateway, `host:port`; the configuration's word comes first.
+    pub voice_endpoint: String,
+    /// Media.
+    pub media: SocketAddrV4,
+}
+
+impl Places {
+    /// Places that nobody can go to, for a machine without sockets.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            gateway_url: "ws://discord.invalid".to_owned(),
+            voice_endpoint: "discord.invalid:443".to_owned(),
+            media: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 50_100),
+        }
+    }
 }
 
 /// What a websocket handshake is answered with.
@@ -26,16 +52,17 @@ pub(crate) enum Handshake {
 }
 
 impl Discord {
-    pub(crate) fn new(config: Config, gateway_url: &str, now: Timestamp) -> Self {
+    pub(crate) fn new(config: Config, places: Places, now: Timestamp) -> Self {
         let terms = Terms {
             bot_permissions: config.bot_permissions,
-            voice_endpoint: config.voice_endpoint,
+            voice_endpoint: config.voice.endpoint.clone().unwrap_or(places.voice_endpoint),
             tokens: config.tokens.map(|tokens| tokens.iter().filter_map(|token| BotToken::parse(token)).collect()),
         };
-        let gateway_url = config.gateway_url.unwrap_or_else(|| gateway_url.to_owned());
+        let gateway_url = config.gateway_url.unwrap_or(places.gateway_url);
         Self {
             world: World::new(terms, now),
             gateway: Gateway::new(config.gateway, gateway_url.clone()),
+            voice: Voice::new(config.voice, places.media),
             rest: Rest::new(config.rest),
             faults: StandingFaults::default(),
             stats: Stats::default(),
@@ -54,7 +81,9 @@ impl Discord {
     /// Counts, with the open ones as of now.
     pub(crate) fn stats(&self) -> Stats {
         let (gateway_open, sessions_open) = self.gateway.census();
-        Stats { gateway_open, sessions_open, ..self.stats.clone() }
+        let mut stats = Stats { gateway_open, sessions_open, ..self.stats.clone() };
+        (stats.voice.open, stats.voice.sessions_open) = self.voice.census();
+        stats
     }
 
     pub(crate) fn stats_mut(&mut self) -> &mut Stats {
@@ -94,6 +123,33 @@ impl Discord {
 
     pub(crate) fn tick(&mut self, now: Timestamp) {
         self.with_gateway(now, |gateway, around| gateway.tick(around, now));
+        self.with_voice(now, |voice, around| voice.tick(around, now));
+    }
+
+    /// Takes what the voice server must send, in order.
+    pub(crate) fn drain_voice(&mut self) -> Vec<VoiceOutput> {
+        self.voice.drain()
+    }
+
+    pub(crate) fn open_voice(&mut self, version: Option<u8>, now: Timestamp) -> VoiceConnectionId {
+        self.with_voice(now, |voice, around| voice.open(version, around, now))
+    }
+
+    pub(crate) fn receive_voice(&mut self, id: VoiceConnectionId, text: &str, now: Timestamp) {
+        self.with_voice(now, |voice, around| voice.receive(id, text, around, now));
+    }
+
+    pub(crate) fn receive_voice_binary(&mut self, id: VoiceConnectionId, bytes: &[u8], now: Timestamp) {
+        self.with_voice(now, |voice, around| voice.receive_binary(id, bytes, around, now));
+    }
+
+    pub(crate) fn closed_voice(&mut self, id: VoiceConnectionId, now: Timestamp) {
+        self.with_voice(now, |voice, around| voice.closed(id, around, now));
+    }
+
+    /// A datagram for the voice server, which may be changed.
+    pub(crate) fn datagram(&mut self, from: SocketAddr, bytes: &mut [u8], now: Timestamp) {
+        self.with_voice(now, |voice, around| voice.datagram(from, bytes, around, now));
     }
 
     /// A fault strikes, or stands from now on.
@@ -165,10 +221,17 @@ impl Discord {
         outcome
     }
 
+    fn with_voice<R>(&mut self, now: Timestamp, step: impl FnOnce(&mut Voice, &mut voice::Surroundings<'_>) -> R) -> R {
+        self.world.set_now(now);
+        let Self { world, faults, stats, .. } = self;
+        step(&mut self.voice, &mut voice::Surroundings { world, faults, stats })
+    }
+
     /// Brings what the world has to tell to the sessions.
     fn settle(&mut self, now: Timestamp) {
         let dispatches = self.world.drain();
         let mut around = Surroundings { world: &mut self.world, faults: &mut self.faults, stats: &mut self.stats };
         self.gateway.deliver(&dispatches, &mut around, now);
+        self.with_voice(now, |voice, around| voice.settle(around, now));
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::config::{Config, GatewayLimits};
-use crate::discord::Discord;
+use crate::discord::{Discord, Places};
 use crate::faults::Fault;
 use crate::gateway::{ConnectionId, Output};
 use crate::world::{
@@ -166,7 +166,7 @@ impl Stage {
     fn new(gateway: GatewayLimits) -> Self {
         let config = Config { gateway, ..Config::default() };
         let mut stage = Self {
-            discord: Discord::new(config, "ws://emulator", START),
+            discord: Discord::new(config, Places::nowhere(), START),
             client: Client::default(),
             bot: BotToken::parse(TOKEN).unwrap().bot_id(),
             now: START,

@@ -59,6 +59,7 @@ mod rest;
 mod shell;
 mod stats;
 mod text;
+mod voice;
 mod world;
 
 pub use config::{Config, GatewayLimits, Limit, RestLimits};
@@ -67,12 +68,14 @@ pub use gateway::Intents;
 pub use machine::{Connection, Machine, Sent};
 pub use rest::Answer;
 pub use shell::{Emulator, Person};
-pub use stats::Stats;
+pub use stats::{Stats, VoiceStats};
+pub use voice::{DavePolicy, VoiceConfig};
 pub use world::{
     ANN, Actor, AuditAction, AuditChange, AuditEntry, AuditEntryId, Author, Availability, BOB, Bot, BotToken, CLEO,
     Channel, ChannelEdit, ChannelError, ChannelId, ChannelKind, DAN, GAMES, GENERAL, Guild, GuildId, Happening, Holder,
     Invite, InviteCode, InviteError, InviteTerms, LOBBY, Member, MemberEdit, Message, MessageId, NewChannel,
     NewMessage, OTHER_GUILD, OTHER_ROOM, OWNER, Overwrite, OverwriteTarget, PARLOR_DEV, ParseIdError, Permissions,
     Presence, Role, RoleId, RoomFace, Standing, Switches, Timestamp, Transition, User, UserId, VOICE_CATEGORY,
-    VoiceCredentials, VoiceError, VoiceSettings, VoiceState, Webhook, WebhookError, WebhookId, WebhookToken, World,
+    VoiceCredentials, VoiceError, VoiceSettings, VoiceState, VoiceTicket, Webhook, WebhookError, WebhookId,
+    WebhookToken, World,
 };

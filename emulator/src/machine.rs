@@ -6,7 +6,7 @@ use http::{Request, Response, StatusCode};
 
 use crate::config::Config;
 use crate::control::{self, ControlAnswer, ControlRequest};
-use crate::discord::{Discord, Handshake};
+use crate::discord::{Discord, Handshake, Places};
 use crate::faults::Injection;
 use crate::gateway::{ConnectionId, Output};
 use crate::rest::{self, Answer};
@@ -39,7 +39,7 @@ pub enum Sent {
 impl Machine {
     /// A Discord with the world that every emulator starts with.
     pub fn new(config: Config, now: Timestamp) -> Self {
-        Self { discord: Discord::new(config, &format!("ws://{ADDR}"), now) }
+        Self { discord: Discord::new(config, Places::nowhere(), now) }
     }
 
     /// The world as it is.

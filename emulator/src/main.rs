@@ -1,11 +1,12 @@
 //! The binary: an emulated Discord on a port of your choice.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use discord_emulator::{Config, Emulator, GatewayLimits, RestLimits};
+use discord_emulator::{Config, DavePolicy, Emulator, GatewayLimits, RestLimits, VoiceConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,9 +18,21 @@ struct Arguments {
     /// Where to listen. REST is below /api, the gateway at /, the control API below /control.
     #[arg(long, default_value = "127.0.0.1:50080", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// The voice server that bots are sent to, as host:port.
-    #[arg(long, default_value = "127.0.0.1:50443", value_name = "HOST:PORT")]
-    voice_endpoint: String,
+    /// Where the voice gateway listens, with TLS.
+    #[arg(long, default_value = "127.0.0.1:50443", value_name = "ADDRESS")]
+    voice_listen: SocketAddr,
+    /// Where media goes, over UDP.
+    #[arg(long, default_value = "127.0.0.1:50100", value_name = "ADDRESS")]
+    voice_media: SocketAddrV4,
+    /// The voice server that bots are sent to, as host:port; without this flag it is this one.
+    #[arg(long, value_name = "HOST:PORT")]
+    voice_endpoint: Option<String>,
+    /// Where to write the certificate of the authority that voice clients have to trust, made anew at each start.
+    #[arg(long, value_name = "FILE")]
+    voice_ca_file: Option<PathBuf>,
+    /// Whether calls are end-to-end encrypted.
+    #[arg(long, value_enum, default_value_t = Dave::Required)]
+    dave: Dave,
     /// A bot token that logs in; repeat it for more. Without this flag every token does.
     #[arg(long, value_name = "TOKEN")]
     token: Vec<String>,
@@ -39,6 +52,17 @@ enum Limits {
     /// As at Discord, with one IDENTIFY per 5 seconds and 1,000 per day.
     Discord,
     /// No limits: for load tests.
+    Off,
+}
+
+/// Whether calls are end-to-end encrypted.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Dave {
+    /// Every call is; clients that cannot are refused (4017), as at Discord.
+    Required,
+    /// A call is while everybody in it can be.
+    Optional,
+    /// None is.
     Off,
 }
 
@@ -77,11 +101,29 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Limits::Off => (GatewayLimits::default(), RestLimits::unlimited()),
     };
     let tokens = (!arguments.token.is_empty()).then_some(arguments.token);
-    let config = Config { tokens, voice_endpoint: arguments.voice_endpoint, gateway, rest, ..Config::default() };
+    let voice = VoiceConfig {
+        listen: arguments.voice_listen,
+        media: arguments.voice_media,
+        endpoint: arguments.voice_endpoint,
+        dave: match arguments.dave {
+            Dave::Required => DavePolicy::Required,
+            Dave::Optional => DavePolicy::Optional,
+            Dave::Off => DavePolicy::Off,
+        },
+        ..VoiceConfig::default()
+    };
+    let (voice_listen, voice_media) = (voice.listen, voice.media);
+    let config = Config { tokens, voice, gateway, rest, ..Config::default() };
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}: is another emulator running there?", arguments.listen))?;
-    let emulator = Emulator::serve(listener, config).await.context("cannot start")?;
+    let emulator = Emulator::serve(listener, config).await.with_context(|| {
+        format!("cannot start: the voice server needs TCP {voice_listen} and UDP {voice_media} for itself")
+    })?;
+    if let Some(file) = &arguments.voice_ca_file {
+        std::fs::write(file, emulator.voice_authority())
+            .with_context(|| format!("cannot write --voice-ca-file {}", file.display()))?;
+    }
     tell(&greeting(&emulator));
     until_asked_to_stop().await?;
     emulator.stop().await;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::world::UserId;
+
 /// Counts since the emulator started; the `open` ones are of this moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Stats {
@@ -41,8 +43,57 @@ pub struct Stats {
     /// REST requests, by route, that came although an earlier 429 (of the route, of the bot or of Cloudflare) had told to
     /// wait longer. Requests that were on their way when the 429 was written are among them.
     pub too_early: BTreeMap<String, u64>,
+    /// The voice server's.
+    pub voice: VoiceStats,
     /// REST requests that wait because of [`Fault::HoldRest`](crate::Fault::HoldRest).
     pub rest_held: u64,
+}
+
+/// Counts of the voice server.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct VoiceStats {
+    /// WebSockets ever opened.
+    pub opened: u64,
+    /// WebSockets open now.
+    pub open: u64,
+    /// Sessions that live now, with or without a WebSocket.
+    pub sessions_open: u64,
+    /// Op 0.
+    pub identifies: u64,
+    /// Op 0 that was answered with a close code.
+    pub identifies_refused: u64,
+    /// Op 7.
+    pub resumes: u64,
+    /// Op 7 that was answered with a close code.
+    pub resumes_refused: u64,
+    /// Messages sent again by a Resume.
+    pub replayed: u64,
+    /// Heartbeats received.
+    pub heartbeats: u64,
+    /// Close frames that the voice server sent, by code.
+    pub closes: BTreeMap<u16, u64>,
+    /// Datagrams received, of any kind.
+    pub datagrams: u64,
+    /// IP discovery requests that were answered.
+    pub discoveries: u64,
+    /// Native pings that were answered.
+    pub pings: u64,
+    /// RTCP datagrams received.
+    pub reports: u64,
+    /// RTP packets received, opened.
+    pub packets_in: u64,
+    /// The same by user.
+    pub heard: BTreeMap<UserId, u64>,
+    /// RTP packets sent, once for each receiver.
+    pub packets_out: u64,
+    /// Datagrams of no known source, or not sealed with its key.
+    pub unopened: u64,
+    /// RTP packets that came before op 5 had announced their source; nobody got them.
+    pub unannounced: u64,
+    /// RTP packets of users who are muted or suppressed; nobody got them.
+    pub silenced: u64,
+    /// RTP packets that a client without end-to-end encryption was spared.
+    pub withheld: u64,
 }
 
 impl Stats {

@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("parlor-voice", &["parlor-voice-wire"]),
     ("parlor-server", &["parlor-gateway", "parlor-proto", "discord-emulator"]),
     ("parlor-client", &["parlor-proto"]),
-    ("discord-emulator", &[]),
+    ("discord-emulator", &["parlor-voice-wire"]),
     ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "discord-emulator"]),
     ("parlor-bench", &["parlor-gateway", "parlor-proto", "parlor-server"]),
     (

@@ -206,7 +206,7 @@ impl From<VoiceError> for ApiError {
             VoiceError::UnknownChannel(_) => Self::UnknownChannel,
             VoiceError::NotARoom(_) => Self::WrongChannelType,
             VoiceError::Full { .. } | VoiceError::Forbidden { .. } => Self::MissingPermissions,
-            VoiceError::NotInVoice(_) => Self::NotInVoice,
+            VoiceError::NotInVoice(_) | VoiceError::NoPerson(_) => Self::NotInVoice,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The thin shell: one port, a clock, and a lock around the machine.
 
+mod certificate;
 mod compress;
 mod door;
 mod http;
 mod person;
 mod socket;
+mod voice;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,19 +14,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use person::Person;
+use voice::{Ports, ToVoiceSocket};
 
 use crate::config::Config;
-use crate::discord::Discord;
+use crate::discord::{Discord, Places};
 use crate::faults::Injection;
 use crate::gateway::{CloseReason, ConnectionId, Output};
 use crate::stats::Stats;
+use crate::voice::{VoiceConnectionId, VoiceOutput};
 use crate::world::{BotToken, ChannelId, GuildId, Timestamp, UserId, World};
 
 /// How often silent connections and forgotten sessions are looked for.
@@ -57,12 +61,23 @@ pub(crate) struct Shared {
     changes: watch::Sender<u64>,
     stop: CancellationToken,
     addr: SocketAddr,
+    voice: VoicePlace,
+}
+
+/// What clients have to know of the voice server.
+#[derive(Debug)]
+struct VoicePlace {
+    gateway: SocketAddr,
+    media: SocketAddr,
+    authority: String,
 }
 
 #[derive(Debug)]
 struct State {
     discord: Discord,
     sockets: BTreeMap<ConnectionId, mpsc::Sender<ToSocket>>,
+    voice_sockets: BTreeMap<VoiceConnectionId, mpsc::Sender<ToVoiceSocket>>,
+    udp: Arc<UdpSocket>,
     /// Time that [`Emulator::advance`] added.
     ahead: Duration,
 }
@@ -102,29 +117,39 @@ impl Emulator {
         Self::serve(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?, config).await
     }
 
-    /// Starts an emulator on a listener.
+    /// Starts an emulator on a listener, and its voice server where the configuration says.
     ///
     /// # Errors
-    /// The listener has no local address.
-    #[expect(clippy::unused_async, reason = "it spawns, so it must be called inside a runtime; async says so")]
+    /// The listener has no local address, or the voice server's addresses cannot be bound.
     pub async fn serve(listener: TcpListener, config: Config) -> io::Result<Self> {
         let mut addr = listener.local_addr()?;
         if addr.ip().is_unspecified() {
             // Clients need an address that they can dial.
             addr.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
+        let ports = Ports::bind(&config.voice).await?;
+        let places = Places {
+            gateway_url: format!("ws://{addr}"),
+            voice_endpoint: ports.gateway.to_string(),
+            media: ports.media,
+        };
         let clock = Clock::start();
-        let discord = Discord::new(config, &format!("ws://{addr}"), clock.now(Duration::ZERO));
+        let discord = Discord::new(config, places, clock.now(Duration::ZERO));
         let stop = CancellationToken::new();
-        let state = State { discord, sockets: BTreeMap::new(), ahead: Duration::ZERO };
+        let (sockets, voice_sockets, udp) = (BTreeMap::new(), BTreeMap::new(), ports.udp.clone());
+        let state = State { discord, sockets, voice_sockets, udp, ahead: Duration::ZERO };
+        let (gateway, media) = (ports.gateway, ports.media.into());
+        let voice = VoicePlace { gateway, media, authority: ports.authority().to_owned() };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             clock,
             changes: watch::Sender::new(0),
             stop: stop.clone(),
             addr,
+            voice,
         });
         tokio::spawn(tick(shared.clone()));
+        ports.serve(&shared);
         let server = tokio::spawn(http::serve(listener, shared.clone()));
         let lifetime = Lifetime { server: Mutex::new(Some(server)), _stop_on_drop: stop.drop_guard() };
         Ok(Self { shared, lifetime: Arc::new(lifetime) })
@@ -143,6 +168,21 @@ impl Emulator {
     /// The gateway's URL without a trailing slash, e.g. `ws://127.0.0.1:50080`.
     pub fn gateway_url(&self) -> String {
         format!("ws://{}", self.shared.addr)
+    }
+
+    /// Where the voice gateway listens, with TLS.
+    pub fn voice_addr(&self) -> SocketAddr {
+        self.shared.voice.gateway
+    }
+
+    /// Where media goes, over UDP.
+    pub fn media_addr(&self) -> SocketAddr {
+        self.shared.voice.media
+    }
+
+    /// The certificate, in PEM, of the authority that voice clients have to trust: made anew at each start.
+    pub fn voice_authority(&self) -> &str {
+        &self.shared.voice.authority
     }
 
     /// The control API's base, e.g. `http://127.0.0.1:50080/control`.
@@ -288,6 +328,24 @@ impl Shared {
         (id, inbox)
     }
 
+    /// Opens a WebSocket of the voice gateway: its id, and where its orders come from.
+    fn open_voice(&self, version: Option<u8>) -> (VoiceConnectionId, mpsc::Receiver<ToVoiceSocket>) {
+        let (orders, inbox) = mpsc::channel(SOCKET_BACKLOG);
+        let mut state = self.lock();
+        let now = self.clock.now(state.ahead);
+        let id = state.discord.open_voice(version, now);
+        state.voice_sockets.insert(id, orders);
+        state.pass_on();
+        drop(state);
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+        (id, inbox)
+    }
+
+    fn closed_voice(&self, id: VoiceConnectionId) {
+        self.lock().voice_sockets.remove(&id);
+        self.with(|discord, now| discord.closed_voice(id, now));
+    }
+
     fn closed(&self, id: ConnectionId, code: Option<u16>) {
         self.lock().sockets.remove(&id);
         self.with(|discord, now| discord.closed(id, code, now));
@@ -306,6 +364,24 @@ impl State {
             if socket.try_send(order).is_err() {
                 // Either its task is over, or the client has not read for thousands of payloads.
                 self.sockets.remove(&id);
+            }
+        }
+        for output in self.discord.drain_voice() {
+            let (id, order) = match output {
+                VoiceOutput::Send(id, frame) => (id, ToVoiceSocket::Send(frame)),
+                VoiceOutput::Close(id, code) => (id, ToVoiceSocket::Close(code)),
+                VoiceOutput::Drop(id) => (id, ToVoiceSocket::Drop),
+                VoiceOutput::Datagram(to, bytes) => {
+                    // A full buffer loses datagrams, as networks do.
+                    if let Err(error) = self.udp.try_send_to(&bytes, to) {
+                        tracing::debug!(%error, "a datagram is lost");
+                    }
+                    continue;
+                }
+            };
+            let Some(socket) = self.voice_sockets.get(&id) else { continue };
+            if socket.try_send(order).is_err() {
+                self.voice_sockets.remove(&id);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A person whom a test plays: `emulator.user("ann").joins(LOBBY)`.
 
 use super::Emulator;
-use crate::world::{Actor, ChannelId, UserId};
+use crate::world::{Actor, ChannelId, UserId, VoiceTicket};
 
 /// A person of the emulated Discord. The verbs chain, and each one's dispatches are on their way when it returns.
 ///
@@ -75,6 +75,16 @@ impl Person {
     #[track_caller]
     pub fn gets_deafened(self, on: bool) -> Self {
         self.acts(|actor| actor.gets_deafened(on))
+    }
+
+    /// What a voice client needs to speak for them from now on; they must be in a voice channel.
+    #[track_caller]
+    pub fn voice_ticket(&self) -> VoiceTicket {
+        let id = self.id();
+        match self.emulator.world(|world| world.voice_ticket(id)) {
+            Ok(ticket) => ticket,
+            Err(error) => panic!("{}: {error}", self.name),
+        }
     }
 
     #[track_caller]

@@ -100,6 +100,11 @@ impl ChannelKind {
 }
 
 impl Channel {
+    /// Whether it is a stage channel.
+    pub const fn is_stage(&self) -> bool {
+        matches!(self.kind, ChannelKind::Stage(_))
+    }
+
     /// Whether people can join it: a voice or a stage channel.
     pub const fn is_room(&self) -> bool {
         self.kind.voice().is_some()

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_happens_is_kept_in_order_from_when_it_is_asked_for() {
         let config = crate::Config::default();
-        let (bot_permissions, voice_endpoint) = (config.bot_permissions, config.voice_endpoint);
+        let (bot_permissions, voice_endpoint) = (config.bot_permissions, String::new());
         let terms = Terms { bot_permissions, voice_endpoint, tokens: None };
         let mut world = World::new(terms, Timestamp::from_unix_millis(5));
         world.user("ann").joins(LOBBY);

@@ -42,7 +42,7 @@ pub use seed::{
     ANN, BOB, CLEO, DAN, GAMES, GENERAL, LOBBY, OTHER_GUILD, OTHER_ROOM, OWNER, PARLOR_DEV, VOICE_CATEGORY,
 };
 pub use time::Timestamp;
-pub use voice::{Holder, Switches, VoiceCredentials, VoiceError, VoiceState};
+pub use voice::{Holder, Switches, VoiceCredentials, VoiceError, VoiceState, VoiceTicket};
 pub use webhook::{Webhook, WebhookError, WebhookToken};
 
 pub(crate) use audit::{AUDIT_LOG_AGE, Deed, changes};
@@ -70,6 +70,8 @@ pub struct World {
     guild_of_channel: BTreeMap<ChannelId, GuildId>,
     users: BTreeMap<UserId, User>,
     bots: BTreeMap<UserId, Bot>,
+    /// Users of whom a client is connected to the voice server.
+    voice_clients: BTreeSet<(GuildId, UserId)>,
     messages: BTreeMap<ChannelId, Vec<Message>>,
     invites: BTreeMap<InviteCode, Invite>,
     webhooks: BTreeMap<WebhookId, Webhook>,
@@ -89,6 +91,7 @@ impl World {
             guild_of_channel: BTreeMap::new(),
             users: BTreeMap::new(),
             bots: BTreeMap::new(),
+            voice_clients: BTreeSet::new(),
             messages: BTreeMap::new(),
             invites: BTreeMap::new(),
             webhooks: BTreeMap::new(),

@@ -1,5 +1,7 @@
 //! Voice states: who is in which voice channel, and how.
 
+use serde::Serialize;
+
 use super::id::{ChannelId, GuildId, UserId};
 
 /// A user's presence in a voice or stage channel. Not being in one is the absence of a state.
@@ -35,6 +37,11 @@ pub struct Switches {
 pub enum Holder {
     /// A person: the emulator plays them.
     Person,
+    /// A person for whom a voice client speaks.
+    Client {
+        /// The token of that client's newest ticket; older ones are void.
+        voice_token: String,
+    },
     /// A bot's gateway session.
     Session {
         /// That session's id.
@@ -44,7 +51,25 @@ pub enum Holder {
     },
 }
 
-/// What a voice gateway must see in a bot's Identify.
+/// With this a voice client speaks and listens for a person, as a bot does with what VOICE_STATE_UPDATE and
+/// VOICE_SERVER_UPDATE tell it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct VoiceTicket {
+    /// The voice gateway, `host:port`.
+    pub endpoint: String,
+    /// The guild.
+    pub guild_id: GuildId,
+    /// The channel that the person is in.
+    pub channel_id: ChannelId,
+    /// The person.
+    pub user_id: UserId,
+    /// For Identify.
+    pub session_id: String,
+    /// For Identify. A move and the next ticket make it void.
+    pub token: String,
+}
+
+/// What a voice gateway must see in a client's Identify.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VoiceCredentials {
     /// The channel that the session is for.
@@ -83,6 +108,9 @@ pub enum VoiceError {
         /// The channel.
         channel: ChannelId,
     },
+    /// A bot connects by op 4 of the main gateway.
+    #[error("user {0} is a bot, which gets its voice server by op 4")]
+    NoPerson(UserId),
     /// The wish needs a user who is in a voice channel.
     #[error("user {0} is in no voice channel")]
     NotInVoice(UserId),

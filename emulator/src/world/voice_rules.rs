@@ -10,7 +10,7 @@ use super::guild::{Availability, fnv1a};
 use super::id::{ChannelId, GuildId, UserId};
 use super::permissions::Permissions;
 use super::time::Timestamp;
-use super::voice::{Holder, Switches, VoiceCredentials, VoiceError, VoiceState};
+use super::voice::{Holder, Switches, VoiceCredentials, VoiceError, VoiceState, VoiceTicket};
 use super::{World, wire};
 
 /// What a bot asks for by gateway op 4.
@@ -48,9 +48,36 @@ impl World {
         if current != Some(channel) {
             self.place(guild, user, channel);
             self.tell_voice_state(guild, user);
+            self.tell_voice_server(guild, user);
             self.settle_start_times(guild);
         }
         Ok(())
+    }
+
+    /// A voice client speaks for a person from now on.
+    ///
+    /// # Errors
+    /// They are in no voice channel, or a bot, which has its own way in.
+    pub fn voice_ticket(&mut self, user: UserId) -> Result<VoiceTicket, VoiceError> {
+        let guild_id = self.guild_of_voice(user).ok_or(VoiceError::NotInVoice(user))?;
+        let token = self.mint_opaque();
+        let endpoint = self.terms.voice_endpoint.clone();
+        let state = self.voice_state_mut(guild_id, user).ok_or(VoiceError::NotInVoice(user))?;
+        if matches!(state.holder, Holder::Session { .. }) {
+            return Err(VoiceError::NoPerson(user));
+        }
+        state.holder = Holder::Client { voice_token: token.clone() };
+        let (channel_id, session_id) = (state.channel_id, state.session_id.clone());
+        Ok(VoiceTicket { endpoint, guild_id, channel_id, user_id: user, session_id, token })
+    }
+
+    /// The voice server tells whether a client of this user is connected to it.
+    pub(crate) fn note_voice_client(&mut self, guild: GuildId, user: UserId, connected: bool) {
+        if connected {
+            self.voice_clients.insert((guild, user));
+        } else {
+            self.voice_clients.remove(&(guild, user));
+        }
     }
 
     /// A person leaves voice.
@@ -109,7 +136,8 @@ impl World {
     }
 
     /// Gateway op 4 of a bot's session. VOICE_STATE_UPDATE comes first and VOICE_SERVER_UPDATE second, because
-    /// discord.js waits for ever the other way round. Asking again for the same channel answers both again.
+    /// discord.js waits for ever the other way round. Asking again for the same channel, to change a switch or because
+    /// the voice connection was lost, answers the second only while no voice client is connected.
     ///
     /// # Errors
     /// Where Discord keeps silent: the guild or channel is missing, full, or closed to the bot.
@@ -129,16 +157,29 @@ impl World {
             return Ok(());
         };
         self.check_entry(guild, bot, channel)?;
-        self.place(guild, bot, channel);
+        let held_here = self.voice_state(guild, bot).is_some_and(|state| {
+            let by_it =
+                matches!(&state.holder, Holder::Session { gateway_session: holder, .. } if holder == gateway_session);
+            state.channel_id == channel && by_it
+        });
+        let keeps_server = held_here && self.voice_clients.contains(&(guild, bot));
+        if !held_here {
+            self.place(guild, bot, channel);
+        }
         if let Some(state) = self.voice_state_mut(guild, bot) {
-            // One voice session per gateway session, opaque to clients and not the gateway session's own id.
-            state.session_id = format!("{0:016x}{0:016x}", fnv1a(gateway_session.as_bytes()));
             state.switches.self_mute = request.self_mute;
             state.switches.self_deaf = request.self_deaf;
-            state.holder = Holder::Session { gateway_session: gateway_session.to_owned(), voice_token: String::new() };
+            if !keeps_server {
+                // One voice session per gateway session, opaque to clients and not the gateway session's own id.
+                state.session_id = format!("{0:016x}{0:016x}", fnv1a(gateway_session.as_bytes()));
+                let gateway_session = gateway_session.to_owned();
+                state.holder = Holder::Session { gateway_session, voice_token: String::new() };
+            }
         }
         self.tell_voice_state(guild, bot);
-        self.tell_voice_server(guild, bot);
+        if !keeps_server {
+            self.tell_voice_server(guild, bot);
+        }
         self.settle_start_times(guild);
         Ok(())
     }
@@ -163,7 +204,7 @@ impl World {
     /// ("wait for the next one") when `endpoint` is `None`.
     ///
     /// # Errors
-    /// The bot holds no voice connection in this guild.
+    /// Nobody holds a voice connection for the bot in this guild.
     pub fn reallocate_voice_server(
         &mut self,
         guild: GuildId,
@@ -172,8 +213,14 @@ impl World {
     ) -> Result<(), VoiceError> {
         let fresh = self.mint_opaque();
         let state = self.voice_state_mut(guild, bot).ok_or(VoiceError::NotInVoice(bot))?;
-        let Holder::Session { gateway_session, voice_token } = &mut state.holder else {
-            return Err(VoiceError::NotInVoice(bot));
+        let (gateway_session, voice_token) = match &mut state.holder {
+            Holder::Person => return Err(VoiceError::NotInVoice(bot)),
+            Holder::Client { voice_token } => {
+                // Nobody is told: a new ticket has to be asked for.
+                *voice_token = fresh;
+                return Ok(());
+            }
+            Holder::Session { gateway_session, voice_token } => (gateway_session, voice_token),
         };
         voice_token.clone_from(&fresh);
         let session = gateway_session.clone();
@@ -182,12 +229,12 @@ impl World {
         Ok(())
     }
 
-    /// What the voice gateway must see in Identify from this bot; `None` when it holds no connection here.
+    /// What the voice gateway must see in Identify from this user; `None` when no client speaks for them here.
     pub fn voice_credentials(&self, guild: GuildId, bot: UserId) -> Option<VoiceCredentials> {
         let state = self.voice_state(guild, bot)?;
         match &state.holder {
             Holder::Person => None,
-            Holder::Session { voice_token, .. } => Some(VoiceCredentials {
+            Holder::Client { voice_token } | Holder::Session { voice_token, .. } => Some(VoiceCredentials {
                 channel_id: state.channel_id,
                 session_id: state.session_id.clone(),
                 token: voice_token.clone(),

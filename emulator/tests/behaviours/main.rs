@@ -4,6 +4,7 @@
 
 mod audit_log;
 mod bot;
+mod caller;
 mod close_codes;
 mod compression;
 mod control;
@@ -21,4 +22,7 @@ mod rest_troubles;
 mod resume;
 mod virtual_time;
 mod voice;
+mod voice_calls;
+mod voice_close_codes;
+mod voice_resume;
 mod webhooks;

@@ -26,7 +26,7 @@ async fn op_4_is_answered_by_state_and_then_server() {
     assert_eq!((&state["user_id"], &state["channel_id"]), (&json!(bot), &json!(LOBBY)));
     assert_eq!((&state["guild_id"], &state["member"]["user"]["id"]), (&json!(PARLOR_DEV), &json!(bot)));
     let server = socket.dispatch("VOICE_SERVER_UPDATE").await;
-    assert_eq!(server["endpoint"], "127.0.0.1:50443");
+    assert_eq!(server["endpoint"], json!(emulator.voice_addr()));
     let credentials = emulator.world(|world| world.voice_credentials(PARLOR_DEV, bot)).unwrap();
     assert_eq!(server["token"], credentials.token);
     assert_eq!(state["session_id"], credentials.session_id);
