@@ -223,8 +223,8 @@ impl Discord {
 
     fn with_voice<R>(&mut self, now: Timestamp, step: impl FnOnce(&mut Voice, &mut voice::Surroundings<'_>) -> R) -> R {
         self.world.set_now(now);
-        let Self { world, faults, stats, .. } = self;
-        step(&mut self.voice, &mut voice::Surroundings { world, faults, stats })
+        let mut around = voice::Surroundings { world: &mut self.world, stats: &mut self.stats };
+        step(&mut self.voice, &mut around)
     }
 
     /// Brings what the world has to tell to the sessions.

@@ -92,6 +92,14 @@ pub struct VoiceStats {
     pub unannounced: u64,
     /// RTP packets of users who are muted or suppressed; nobody got them.
     pub silenced: u64,
+    /// Commits that ended an epoch.
+    pub commits: u64,
+    /// Commits that came too late, were not complete, or not sound.
+    pub commits_refused: u64,
+    /// Op 31.
+    pub invalid_commits: u64,
+    /// Transitions that took effect, initial ones included.
+    pub transitions: u64,
     /// RTP packets that a client without end-to-end encryption was spared.
     pub withheld: u64,
 }

@@ -47,7 +47,7 @@ impl Default for VoiceConfig {
             listen: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)),
             media: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
             endpoint: None,
-            dave: DavePolicy::Off,
+            dave: DavePolicy::Required,
             modes: vec![Mode::Aes256GcmRtpsize, Mode::XChaCha20Poly1305Rtpsize],
             heartbeat_interval: Duration::from_millis(13_750),
             replay_messages: 1_000,

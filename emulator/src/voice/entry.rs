@@ -8,7 +8,7 @@ use parlor_voice_wire::{self as wire, ProtocolVersion, Ssrc};
 
 use super::outbox::Outbox;
 use super::session::{Link, Session, SessionKey};
-use super::{DavePolicy, Stage, Surroundings, Voice, VoiceConnectionId, VoiceOutput};
+use super::{DavePolicy, Stage, Surroundings, Voice, VoiceConnectionId, VoiceOutput, is_stage};
 use crate::world::{ChannelId, GuildId, UserId, VoiceCredentials, World};
 
 impl Voice {
@@ -113,8 +113,7 @@ impl Voice {
 
     /// Whether clients that cannot encrypt end to end are refused in this channel.
     fn must_encrypt(&self, channel: ChannelId, world: &World) -> bool {
-        let is_stage = world.channel(channel).is_some_and(|channel| channel.is_stage());
-        self.config.dave == DavePolicy::Required && !is_stage
+        self.config.dave == DavePolicy::Required && !is_stage(channel, world)
     }
 
     fn free_source(&mut self) -> Ssrc {

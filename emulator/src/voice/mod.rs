@@ -9,6 +9,7 @@
 //! methods that take `now` last; what must go out is collected in [`VoiceOutput`]s and drained.
 
 mod config;
+mod dave;
 mod entry;
 mod media;
 mod message;
@@ -27,13 +28,13 @@ use parlor_voice_wire::transport::{Mode, TransportKey};
 use parlor_voice_wire::{self as wire, ProtocolVersion, Ssrc};
 
 pub use config::{DavePolicy, VoiceConfig};
+use dave::Delivery;
 pub(crate) use message::Frame;
 use message::Message;
 use session::{Link, Media, Session, SessionKey};
 
-use crate::faults::StandingFaults;
-use crate::stats::Stats;
-use crate::world::{ChannelId, Timestamp, UserId, World};
+use crate::stats::{Stats, VoiceStats};
+use crate::world::{Channel, ChannelId, Timestamp, UserId, World};
 
 /// A WebSocket of the voice gateway.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -55,7 +56,6 @@ pub(crate) enum VoiceOutput {
 /// Everything that the voice machine may look at and change besides itself.
 pub(crate) struct Surroundings<'a> {
     pub world: &'a mut World,
-    pub faults: &'a mut StandingFaults,
     pub stats: &'a mut Stats,
 }
 
@@ -86,6 +86,8 @@ pub(crate) struct Voice {
     connections: BTreeMap<VoiceConnectionId, Connection>,
     sessions: BTreeMap<SessionKey, Session>,
     sources: BTreeMap<Ssrc, SessionKey>,
+    /// Calls that can be end-to-end encrypted.
+    deliveries: BTreeMap<ChannelId, Delivery>,
     outputs: Vec<VoiceOutput>,
 }
 
@@ -102,6 +104,7 @@ impl Voice {
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
             sources: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
             outputs: Vec::new(),
         }
     }
@@ -169,7 +172,7 @@ impl Voice {
             (ClientMessage::Other { op }, _) if UNHEARD.contains(&op) => {}
             (ClientMessage::Other { .. }, _) => self.close(id, CloseCode::UnknownOpcode, around, now),
             (ClientMessage::SelectProtocol(select), Stage::Attached(key)) => {
-                if let Err(code) = self.select_protocol(id, key, &select) {
+                if let Err(code) = self.select_protocol(id, key, &select, around, now) {
                     self.close(id, code, around, now);
                 }
             }
@@ -178,7 +181,13 @@ impl Voice {
                     self.close(id, code, around, now);
                 }
             }
-            (ClientMessage::TransitionReady(_) | ClientMessage::InvalidCommitWelcome(_), Stage::Attached(_)) => {}
+            (ClientMessage::TransitionReady(ready), Stage::Attached(key)) => {
+                self.with_delivery(key, around, |delivery, _| delivery.ready(key.user, ready.transition_id, now));
+            }
+            (ClientMessage::InvalidCommitWelcome(_), Stage::Attached(key)) => {
+                around.stats.voice.invalid_commits += 1;
+                self.with_delivery(key, around, |delivery, _| delivery.invalid(key.user));
+            }
             (
                 ClientMessage::SelectProtocol(_)
                 | ClientMessage::Speaking(_)
@@ -201,7 +210,15 @@ impl Voice {
         match (DaveClientMessage::read(bytes), connection.stage) {
             (Err(_), _) => self.close(id, CloseCode::DecodeFailed, around, now),
             (Ok(_), Stage::Greeted) => self.close(id, CloseCode::NotAuthenticated, around, now),
-            (Ok(_), Stage::Attached(_)) => {}
+            (Ok(DaveClientMessage::KeyPackage(bytes)), Stage::Attached(key)) => {
+                let sound = self.with_delivery(key, around, |delivery, _| delivery.key_package(key.user, bytes));
+                if sound == Some(false) {
+                    self.close(id, CloseCode::BadRequest, around, now);
+                }
+            }
+            (Ok(DaveClientMessage::CommitWelcome(bytes)), Stage::Attached(key)) => {
+                self.with_delivery(key, around, |delivery, stats| delivery.commit(key.user, bytes, stats, now));
+            }
         }
     }
 
@@ -222,7 +239,7 @@ impl Voice {
         for (id, stage) in silent {
             self.close(id, CloseCode::SessionTimeout, around, now);
             if let Stage::Attached(key) = stage {
-                self.end(key, around);
+                self.end(key, around, now);
             }
         }
         let window = self.config.resume_window;
@@ -230,7 +247,10 @@ impl Voice {
         let expired: Vec<SessionKey> =
             self.sessions.iter().filter(|(_, session)| expired(session)).map(|(key, _)| *key).collect();
         for key in expired {
-            self.end(key, around);
+            self.end(key, around, now);
+        }
+        for channel in self.deliveries.keys().copied().collect::<Vec<_>>() {
+            self.with_call(channel, around, |delivery, _| delivery.tick(now));
         }
     }
 
@@ -245,7 +265,7 @@ impl Voice {
             if let Some(Session { link: Link::Attached(id), .. }) = self.sessions.get(&key) {
                 self.close(*id, code, around, now);
             }
-            self.end(key, around);
+            self.end(key, around, now);
         }
     }
 
@@ -255,6 +275,8 @@ impl Voice {
         id: VoiceConnectionId,
         key: SessionKey,
         select: &SelectProtocol,
+        around: &mut Surroundings<'_>,
+        now: Timestamp,
     ) -> Result<(), CloseCode> {
         let SelectProtocol::Udp { address, port, mode } = select else { return Err(CloseCode::UnknownProtocol) };
         let mode = Mode::from_name(mode).filter(|mode| self.config.modes.contains(mode));
@@ -264,15 +286,57 @@ impl Voice {
         self.chance.fill(&mut secret);
         let secret = TransportKey::new(secret);
         let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
-        session.media = Some(Media::new(mode, &secret, address));
+        let (channel, speaks) = (session.channel(), session.speaks_dave);
+        let is_new = session.media.replace(Media::new(mode, &secret, address)).is_none();
+        if is_new && self.config.dave != DavePolicy::Off && !is_stage(channel, around.world) {
+            let (mut seed, patience) = ([0; 32], self.config.transition_patience);
+            self.chance.fill(&mut seed);
+            self.deliveries.entry(channel).or_insert_with(|| Delivery::new(channel, seed, patience));
+        }
+        let version = self.with_delivery(key, around, |delivery, _| {
+            if is_new { delivery.enters(key.user, speaks, now) } else { delivery.version() }
+        });
+        let version = version.unwrap_or(ProtocolVersion::NONE);
         let description = SessionDescription {
             mode: mode.name().to_owned(),
             secret_key: secret,
-            dave_protocol_version: ProtocolVersion::NONE,
+            dave_protocol_version: version,
             audio_codec: Some("opus".to_owned()),
         };
         self.say(id, &ServerMessage::SessionDescription(description));
+        if version != ProtocolVersion::NONE {
+            self.with_delivery(key, around, |delivery, _| delivery.introduce(key.user));
+        }
         Ok(())
+    }
+
+    /// Lets a session's call act, if it can be end-to-end encrypted, and passes on what it says.
+    fn with_delivery<R>(
+        &mut self,
+        key: SessionKey,
+        around: &mut Surroundings<'_>,
+        step: impl FnOnce(&mut Delivery, &mut VoiceStats) -> R,
+    ) -> Option<R> {
+        let channel = self.sessions.get(&key).filter(|session| session.media.is_some())?.channel();
+        self.with_call(channel, around, step)
+    }
+
+    fn with_call<R>(
+        &mut self,
+        channel: ChannelId,
+        around: &mut Surroundings<'_>,
+        step: impl FnOnce(&mut Delivery, &mut VoiceStats) -> R,
+    ) -> Option<R> {
+        let delivery = self.deliveries.get_mut(&channel)?;
+        let outcome = step(delivery, &mut around.stats.voice);
+        let said = delivery.drain(&mut around.stats.voice);
+        let guild = around.world.channel(channel).map(|channel| channel.guild_id);
+        for (user, message) in said {
+            if let Some(guild) = guild {
+                self.tell(SessionKey { guild, user }, message);
+            }
+        }
+        Some(outcome)
     }
 
     /// Op 5: others hear whose source it is.
@@ -356,7 +420,7 @@ impl Voice {
     }
 
     /// Ends a session, and tells the others.
-    fn end(&mut self, key: SessionKey, around: &mut Surroundings<'_>) {
+    fn end(&mut self, key: SessionKey, around: &mut Surroundings<'_>, now: Timestamp) {
         let others = self.others(key);
         let Some(session) = self.sessions.remove(&key) else { return };
         self.sources.remove(&session.ssrc);
@@ -364,6 +428,11 @@ impl Voice {
         for other in others {
             let gone = ClientDisconnect { user_id: wire_user(key.user) };
             self.tell(other, Message::Text(ServerMessage::ClientDisconnect(gone)));
+        }
+        let channel = session.channel();
+        self.with_call(channel, around, |delivery, _| delivery.leaves(key.user, now));
+        if self.in_call(channel).next().is_none() {
+            self.deliveries.remove(&channel);
         }
     }
 }
@@ -377,6 +446,11 @@ fn why_over(key: SessionKey, session: &Session, world: &World) -> Option<CloseCo
         _ if world.channel(session.channel()).is_none() => Some(CloseCode::CallTerminated),
         _ => Some(CloseCode::Disconnected),
     }
+}
+
+/// Stages are never end-to-end encrypted.
+fn is_stage(channel: ChannelId, world: &World) -> bool {
+    world.channel(channel).is_some_and(Channel::is_stage)
 }
 
 const fn wire_user(user: UserId) -> wire::UserId {

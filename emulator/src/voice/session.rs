@@ -55,7 +55,6 @@ pub(crate) enum Link {
 /// The media path of a session.
 #[derive(Debug)]
 pub(crate) struct Media {
-    pub mode: Mode,
     pub opener: Opener,
     pub sealer: Sealer,
     /// Where the client said that it can be reached.
@@ -89,6 +88,6 @@ impl Session {
 impl Media {
     pub(crate) fn new(mode: Mode, key: &TransportKey, address: Option<SocketAddr>) -> Self {
         let (opener, sealer) = (Opener::new(mode, key), Sealer::new(mode, key, 0));
-        Self { mode, opener, sealer, address, reception: Reception::default() }
+        Self { opener, sealer, address, reception: Reception::default() }
     }
 }
