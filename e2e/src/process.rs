@@ -4,6 +4,7 @@ use std::{collections::VecDeque, process::Stdio};
 
 use parlor_client::v1::VoiceEventKind;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -24,6 +25,8 @@ pub struct Process {
     passed: VecDeque<Value>,
     /// Where the frames that it prints go, if it is a subscriber, and where it was asked to begin.
     tape: Option<(Tape, From)>,
+    /// The certificate that it trusts the voice server by; gone with the program.
+    _authority: Option<NamedTempFile>,
 }
 
 impl Process {
@@ -49,7 +52,13 @@ impl Process {
             .env("DISCORD_API", rest.strip_suffix("/v10").expect("the version comes last"))
             .env("DISCORD_GATEWAY", house.emulator.gateway_url())
             .env("DISCORD_TOKEN", token);
+        let authority = NamedTempFile::new().expect("a file");
+        std::fs::write(authority.path(), house.emulator.voice_authority()).expect("it can be written");
+        for trust in ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"] {
+            command.env(trust, authority.path());
+        }
         let mut bot = Self::start(program, command);
+        bot._authority = Some(authority);
         bot.until(|line| line.get("ready").is_some()).await;
         bot
     }
@@ -72,7 +81,7 @@ impl Process {
             .unwrap_or_else(|error| panic!("cannot run {name} ({error}): `make clients` installs what it needs"));
         let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let stdin = child.stdin.take();
-        Self { name: name.to_owned(), child, stdin, lines, passed: VecDeque::new(), tape: None }
+        Self { name: name.to_owned(), child, stdin, lines, passed: VecDeque::new(), tape: None, _authority: None }
     }
 
     /// The next line; `None` when the program has ended.

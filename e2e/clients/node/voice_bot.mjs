@@ -5,6 +5,7 @@
 //
 // Commands, answers and events are described in ../README.md.
 
+import { writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 
@@ -30,7 +31,8 @@ const client = new Client({
   rest: { api: process.env.DISCORD_API },
 });
 
-// What was heard, by user: packets, and the sound of the last second.
+// Which frequencies are listened for, and what was heard of each user since the last line about them.
+let frequencies = [];
 const heard = new Map();
 let connection;
 const player = createAudioPlayer({ behaviors: { noSubscriber: NoSubscriberBehavior.Play } });
@@ -58,14 +60,17 @@ const commands = {
     return { hz };
   },
 
-  // What came since the last such command: packets of each user, and the strongest of these frequencies.
-  async heard({ among }) {
-    const users = {};
-    for (const [user, { packets, samples }] of heard) {
-      users[user] = { packets, hz: strongest(samples, among) };
-    }
+  // From now on every half second of sound of a user makes an event, with the strongest of these frequencies.
+  async listen({ among }) {
+    frequencies = among;
     heard.clear();
-    return { users };
+    return {};
+  },
+
+  // A tone for programs without an encoder: one packet a line, in base64.
+  async write_tone({ hz, seconds, file }) {
+    await writeFile(file, [...tone(hz, seconds)].map((packet) => `${packet.toString("base64")}\n`).join(""));
+    return { file };
   },
 
   async privacy_code() {
@@ -88,12 +93,15 @@ function watch(connection) {
     const decoder = new OpusScript(RATE, 2, OpusScript.Application.AUDIO);
     const stream = connection.receiver.subscribe(user, { end: { behavior: EndBehaviorType.Manual } });
     stream.on("data", (packet) => {
-      const kept = heard.get(user) ?? { packets: 0, samples: [] };
-      kept.packets += 1;
+      const samples = heard.get(user) ?? [];
       const sound = decoder.decode(packet);
-      for (let at = 0; at + 3 < sound.length; at += 4) kept.samples.push(sound.readInt16LE(at));
-      kept.samples.splice(0, Math.max(0, kept.samples.length - RATE));
-      heard.set(user, kept);
+      for (let at = 0; at + 3 < sound.length; at += 4) samples.push(sound.readInt16LE(at));
+      if (samples.length < RATE / 2) {
+        heard.set(user, samples);
+      } else {
+        heard.delete(user);
+        print({ event: "heard", user, hz: strongest(samples) });
+      }
     });
     stream.on("error", (error) => print({ event: "receiveError", user, message: error.message }));
   });
@@ -113,7 +121,7 @@ function* tone(hz, seconds) {
 }
 
 // Which frequency a sound has most of; 0 when it has little of any.
-function strongest(samples, frequencies) {
+function strongest(samples) {
   const energy = samples.reduce((sum, sample) => sum + sample * sample, 0);
   let best = { hz: 0, share: 0.3 };
   for (const hz of frequencies) {

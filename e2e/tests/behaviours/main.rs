@@ -18,6 +18,7 @@ mod every_metric_is_described;
 mod every_stream_is_judged;
 mod faults_leave_no_hole;
 mod participants_are_moved_muted_and_disconnected;
+mod real_voice_clients_hear_each_other;
 mod refusals_are_what_the_contract_says;
 mod rooms_are_made_and_ended_from_every_language;
 mod rooms_are_what_was_asked_for;
