@@ -48,7 +48,6 @@ pub(crate) struct Caller {
 /// A path for media.
 pub(crate) struct Media {
     pub udp: UdpSocket,
-    pub mode: Mode,
     pub opener: Opener,
     pub sealer: Sealer,
     pub next: u16,
@@ -136,7 +135,7 @@ impl Caller {
         assert_eq!(description["mode"], mode.name());
         let key: TransportKey = serde_json::from_value(description["secret_key"].clone()).unwrap();
         let (opener, sealer) = (Opener::new(mode, &key), Sealer::new(mode, &key, 7));
-        self.media = Some(Media { udp, mode, opener, sealer, next: 100 });
+        self.media = Some(Media { udp, opener, sealer, next: 100 });
         description
     }
 
@@ -146,6 +145,18 @@ impl Caller {
 
     pub(crate) async fn send_text(&mut self, text: &str) {
         self.stream.send(Message::text(text)).await.unwrap();
+    }
+
+    pub(crate) async fn send_binary(&mut self, bytes: &[u8]) {
+        self.stream.send(Message::binary(bytes.to_vec())).await.unwrap();
+    }
+
+    /// What was put aside first, or comes next.
+    pub(crate) async fn take(&mut self) -> Came {
+        match self.aside.pop_front() {
+            Some(came) => came,
+            None => self.next().await,
+        }
     }
 
     /// Announces its source.

@@ -24,5 +24,6 @@ mod virtual_time;
 mod voice;
 mod voice_calls;
 mod voice_close_codes;
+mod voice_dave;
 mod voice_resume;
 mod webhooks;
