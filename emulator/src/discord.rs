@@ -147,6 +147,11 @@ impl Discord {
         self.with_voice(now, |voice, around| voice.closed(id, around, now));
     }
 
+    /// When the voice server has something to send next, without being asked; `None` = not within the next tick.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.voice.next_due()
+    }
+
     /// A datagram for the voice server, which may be changed.
     pub(crate) fn datagram(&mut self, from: SocketAddr, bytes: &mut [u8], now: Timestamp) {
         self.with_voice(now, |voice, around| voice.datagram(from, bytes, around, now));
@@ -181,12 +186,21 @@ impl Discord {
             | Fault::RefuseIdentifies { .. }
             | Fault::NextRest { .. } => self.faults.add(injection),
             Fault::Rest(fault) => self.faults.trouble(fault, injection.bot, now),
+            Fault::Voice { trouble } if trouble.is_momentary() => {
+                self.with_voice(now, |voice, around| voice.strike(trouble, injection.bot, around, now));
+                self.settle(now);
+            }
+            Fault::Voice { trouble } => {
+                self.voice.endure(trouble, injection.bot);
+                self.faults.add(injection);
+            }
         }
     }
 
     /// Ends every lasting fault.
     pub(crate) fn clear_faults(&mut self, now: Timestamp) {
         self.faults.clear();
+        self.voice.clear_troubles();
         self.with_gateway(now, |gateway, around| gateway.pay_guild_creates(around, now));
     }
 

@@ -1,6 +1,7 @@
 //! Faults as data: what can go wrong at Discord, on demand.
 
 mod rest;
+mod voice;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use crate::world::{Timestamp, UserId};
 
 use rest::StandingTroubles;
 pub use rest::{ErrorBody, RateLimit, RestFault, RestTrouble, Work};
+pub use voice::VoiceTrouble;
 
 /// Something that goes wrong. In JSON: `{"fault": "close", "code": 4000}`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -117,6 +119,11 @@ pub enum Fault {
     // ---- as often and as long as it says ----
     /// REST requests run into a trouble.
     Rest(RestFault),
+    /// The voice server has a trouble.
+    Voice {
+        /// Which.
+        trouble: VoiceTrouble,
+    },
 }
 
 /// An answer that a fault gives in place of the true one.
@@ -142,13 +149,13 @@ pub struct Injection {
     /// What goes wrong.
     #[serde(flatten)]
     pub fault: Fault,
-    /// Only for this bot; none = for all.
+    /// Only for this bot, or in voice this person; none = for all.
     #[serde(default)]
     pub bot: Option<UserId>,
 }
 
 impl Fault {
-    /// The same fault for one bot alone.
+    /// The same fault for one bot alone; in voice, for one person or bot.
     pub const fn only(self, bot: UserId) -> Injection {
         Injection { fault: self, bot: Some(bot) }
     }
@@ -157,6 +164,18 @@ impl Fault {
     pub const fn next_rest(status: u16) -> Self {
         let answer = RestAnswer { status, headers: BTreeMap::new(), body: String::new() };
         Self::NextRest { times: 1, route: None, answer, carried_out: false }
+    }
+}
+
+impl From<VoiceTrouble> for Fault {
+    fn from(trouble: VoiceTrouble) -> Self {
+        Self::Voice { trouble }
+    }
+}
+
+impl From<VoiceTrouble> for Injection {
+    fn from(trouble: VoiceTrouble) -> Self {
+        Fault::from(trouble).into()
     }
 }
 

@@ -63,7 +63,7 @@ mod voice;
 mod world;
 
 pub use config::{Config, GatewayLimits, Limit, RestLimits};
-pub use faults::{ErrorBody, Fault, Injection, RateLimit, RestAnswer, RestFault, RestTrouble, Work};
+pub use faults::{ErrorBody, Fault, Injection, RateLimit, RestAnswer, RestFault, RestTrouble, VoiceTrouble, Work};
 pub use gateway::Intents;
 pub use machine::{Connection, Machine, Sent};
 pub use rest::Answer;

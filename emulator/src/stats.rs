@@ -92,6 +92,16 @@ pub struct VoiceStats {
     pub unannounced: u64,
     /// RTP packets of users who are muted or suppressed; nobody got them.
     pub silenced: u64,
+    /// Datagrams that a fault lost, either way.
+    pub lost: u64,
+    /// RTP packets that a fault sent twice.
+    pub duplicated: u64,
+    /// RTP packets that a fault sent late.
+    pub delayed: u64,
+    /// RTP packets that a fault sent after the one that follows.
+    pub reordered: u64,
+    /// RTP packets of which a fault changed a byte.
+    pub corrupted: u64,
     /// Commits that ended an epoch.
     pub commits: u64,
     /// Commits that came too late, were not complete, or not sound.

@@ -109,6 +109,10 @@ fn carry_out(discord: &mut Discord, request: &ControlRequest<'_>, steps: &[&str]
             discord.inject(injection, now);
             Ok(shown)
         }
+        ("POST", ["users", name, "voice"]) => discord.act(now, |world| {
+            let user = world.person(name);
+            Ok(serde_json::to_value(world.voice_ticket(user)?).unwrap_or_default())
+        }),
         ("POST", ["users", name, verb]) => discord.act(now, |world| person_acts(world, request, name, verb)),
         ("POST", ["guilds"]) => {
             let name = argument(request, "name").ok_or(ControlError::Missing {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::world::{Availability, ChannelKind, UserId, World};
 
 /// The lines that a person can type, each with what it does.
-const LINES: [(&str, &str); 24] = [
+const LINES: [(&str, &str); 28] = [
     ("curl {a}/control/world", "guilds, channels, people and who is where"),
     ("curl -d Lobby {a}/control/users/ann/join", "ann joins (a name or an id; she is created if need be)"),
     ("curl -d Games {a}/control/users/ann/move", "ann moves"),
@@ -14,6 +14,7 @@ const LINES: [(&str, &str); 24] = [
         "curl -X POST {a}/control/users/ann/server-mute",
         "by a moderator; also server-unmute, server-deafen, server-undeafen",
     ),
+    ("curl -X POST {a}/control/users/ann/voice", "what a voice client needs to speak for ann, who is in voice"),
     ("curl -X POST {a}/control/users/ann/leave", "ann leaves voice"),
     ("curl -d 'Movie night' {a}/control/guilds/1100000000000000001/channels", "a person creates a voice channel"),
     (
@@ -58,6 +59,18 @@ const LINES: [(&str, &str); 24] = [
     (
         "curl -d '{\"fault\":\"refuse_connections\"}' {a}/control/faults",
         "also refuse_tcp, accept_then_close, hold_heartbeat_acks, hold_rest",
+    ),
+    (
+        "curl -d '{\"fault\":\"voice\",\"trouble\":{\"kind\":\"lose\",\"percent\":10}}' {a}/control/faults",
+        "packets from the voice server get lost; also lose_sent, duplicate, reorder, corrupt, extend, mix, lose_discovery, delay with millis, pad with bytes, fill_silence",
+    ),
+    (
+        "curl -d '{\"fault\":\"voice\",\"trouble\":{\"kind\":\"close\",\"code\":4015}}' {a}/control/faults",
+        "the voice gateway closes; also drop_connections, move_server, remove_server, swap_sources, begin_anew with times",
+    ),
+    (
+        "curl -d '{\"fault\":\"voice\",\"trouble\":{\"kind\":\"late_speaking\",\"millis\":500}}' {a}/control/faults",
+        "op 5 comes late; also reorder_messages, reuse_sources, refuse_resumes, refuse_identifies with code, hold_heartbeat_acks",
     ),
     ("curl -X DELETE {a}/control/faults", "ends every fault that lasts; GET shows them"),
 ];

@@ -15,9 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use person::Person;
@@ -57,6 +56,8 @@ struct Lifetime {
 pub(crate) struct Shared {
     state: Mutex<State>,
     clock: Clock,
+    /// Rung when the voice server has something late to send.
+    late: Notify,
     /// Counts changes; whoever waits for a condition looks again at each.
     changes: watch::Sender<u64>,
     stop: CancellationToken,
@@ -143,6 +144,7 @@ impl Emulator {
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             clock,
+            late: Notify::new(),
             changes: watch::Sender::new(0),
             stop: stop.clone(),
             addr,
@@ -279,6 +281,9 @@ impl Shared {
         let now = self.clock.now(state.ahead);
         let outcome = step(&mut state.discord, now);
         state.pass_on();
+        if state.discord.next_due().is_some() {
+            self.late.notify_one();
+        }
         drop(state);
         self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
         outcome
@@ -388,9 +393,19 @@ impl State {
 }
 
 async fn tick(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    while shared.stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        shared.with(Discord::tick);
+    let mut next = tokio::time::Instant::now();
+    loop {
+        let late = shared.look(|discord| Some(discord.next_due()?.since(discord.world().now())));
+        let due = late.map_or(next, |late| next.min(tokio::time::Instant::now() + late));
+        tokio::select! {
+            () = tokio::time::sleep_until(due) => {
+                shared.with(Discord::tick);
+                if due == next {
+                    next = tokio::time::Instant::now() + TICK;
+                }
+            }
+            () = shared.late.notified() => {}
+            () = shared.stop.cancelled() => return,
+        }
     }
 }

@@ -9,6 +9,7 @@ use parlor_voice_wire::{self as wire, ProtocolVersion, Ssrc};
 use super::outbox::Outbox;
 use super::session::{Link, Session, SessionKey};
 use super::{DavePolicy, Stage, Surroundings, Voice, VoiceConnectionId, VoiceOutput, is_stage};
+use crate::faults::VoiceTrouble;
 use crate::world::{ChannelId, GuildId, UserId, VoiceCredentials, World};
 
 impl Voice {
@@ -22,6 +23,16 @@ impl Voice {
         around.stats.voice.identifies += 1;
         let guild = world_guild(identify.server_id).ok_or(CloseCode::ServerNotFound)?;
         let user = UserId::new(identify.user_id.get());
+        let refusal = |trouble| {
+            if let VoiceTrouble::RefuseIdentifies { code } = trouble {
+                Some(CloseCode::from_number(code))
+            } else {
+                None
+            }
+        };
+        if let Some(code) = self.weather.find(user, refusal) {
+            return Err(code);
+        }
         let key = SessionKey { guild, user };
         let credentials = prove(key, &identify.session_id, &identify.token, around.world)?;
         if self.sessions.contains_key(&key) {
@@ -36,7 +47,7 @@ impl Voice {
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         connection.stage = Stage::Attached(key);
         let version = connection.version;
-        let ssrc = self.free_source();
+        let ssrc = self.free_source(user);
         let session = Session {
             credentials,
             version,
@@ -88,6 +99,10 @@ impl Voice {
         if session.credentials.token != resume.token.expose() {
             return Err(CloseCode::AuthenticationFailed);
         }
+        let refuses = |trouble| (trouble == VoiceTrouble::RefuseResumes).then_some(());
+        if self.weather.find(key.user, refuses).is_some() {
+            return Err(CloseCode::SessionNoLongerValid);
+        }
         let missed = session.outbox.after(resume.seq_ack).map_err(|_| CloseCode::SessionNoLongerValid)?;
         let (key, before) = (*key, session.link);
         if let Link::Attached(old) = before {
@@ -116,7 +131,13 @@ impl Voice {
         self.config.dave == DavePolicy::Required && !is_stage(channel, world)
     }
 
-    fn free_source(&mut self) -> Ssrc {
+    fn free_source(&mut self, user: UserId) -> Ssrc {
+        let reuses = |trouble| (trouble == VoiceTrouble::ReuseSources).then_some(());
+        if self.weather.find(user, reuses).is_some()
+            && let Some(freed) = self.weather.freed.pop()
+        {
+            return freed;
+        }
         loop {
             let ssrc = Ssrc::new(self.chance.u32(1..));
             if !self.sources.contains_key(&ssrc) {

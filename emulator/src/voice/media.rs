@@ -6,13 +6,16 @@ use std::time::Duration;
 use parlor_voice_wire::discovery::{PACKET_LEN, PING_LEN, Ping, Request, Response};
 use parlor_voice_wire::frame::Trailer;
 use parlor_voice_wire::gateway::CloseCode;
+use parlor_voice_wire::opus::SILENCE;
 use parlor_voice_wire::rtcp::Packet;
-use parlor_voice_wire::rtp::{self, Header};
-use parlor_voice_wire::transport::Content;
+use parlor_voice_wire::rtp::{self, Header, ONE_BYTE_PROFILE};
+use parlor_voice_wire::transport::{Content, Extension};
 use parlor_voice_wire::{ProtocolVersion, Ssrc};
 
 use super::session::{Link, SessionKey};
+use super::weather::{Late, part};
 use super::{Surroundings, Voice, VoiceOutput};
+use crate::faults::VoiceTrouble;
 use crate::world::{Timestamp, World};
 
 /// The server's own source, in reports.
@@ -51,6 +54,12 @@ impl Voice {
     fn discover(&mut self, from: SocketAddr, request: Request, around: &mut Surroundings<'_>) {
         let session = self.sources.get(&request.ssrc).and_then(|key| self.sessions.get_mut(key));
         let Some(session) = session else { return };
+        let Some(key) = self.sources.get(&request.ssrc) else { return };
+        let loses = part!(LoseDiscovery.percent);
+        if self.weather.strikes(key.user, loses) {
+            around.stats.voice.lost += 1;
+            return;
+        }
         around.stats.voice.discoveries += 1;
         session.note_path(from);
         let answer = Response { ssrc: request.ssrc, address: from };
@@ -93,13 +102,18 @@ impl Voice {
             around.stats.voice.unopened += 1;
             return;
         };
+        let loses = part!(LoseSent.percent);
+        if self.weather.strikes(key.user, loses) {
+            around.stats.voice.lost += 1;
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let Some(media) = &mut session.media else { return };
         let Ok((header, body)) = media.opener.open_rtp(bytes) else {
             around.stats.voice.unopened += 1;
             return;
         };
-        let payload = body.payload.to_vec();
+        let mut payload = body.payload.to_vec();
         media.reception.note(&header, now);
         session.note_path(from);
         around.stats.voice.packets_in += 1;
@@ -116,15 +130,26 @@ impl Voice {
         }
         if !may_speak(key, around.world) {
             around.stats.voice.silenced += 1;
-            return;
+            let fills = |trouble| (trouble == VoiceTrouble::FillSilence).then_some(());
+            if self.weather.find(key.user, fills).is_none() {
+                return;
+            }
+            payload = SILENCE.to_vec();
         }
         let header = Header { ssrc: session.heard_as, contributing: Vec::new(), ..header };
         for other in self.others(key) {
-            self.forward(other, &header, &payload, around);
+            self.forward(other, &header, &payload, around, now);
         }
     }
 
-    fn forward(&mut self, to: SessionKey, header: &Header, payload: &[u8], around: &mut Surroundings<'_>) {
+    fn forward(
+        &mut self,
+        to: SessionKey,
+        header: &Header,
+        payload: &[u8],
+        around: &mut Surroundings<'_>,
+        now: Timestamp,
+    ) {
         if !may_hear(to, around.world) {
             return;
         }
@@ -136,13 +161,76 @@ impl Voice {
         }
         let Some(address) = session.reachable_at() else { return };
         let Some(media) = &mut session.media else { return };
-        let mut sealed = Vec::with_capacity(payload.len() + 64);
-        if media.sealer.seal_rtp(header, Content::payload(payload), &mut sealed).is_ok() {
-            around.stats.voice.packets_out += 1;
+        let weather = &mut self.weather;
+        if weather.strikes(to.user, part!(Lose.percent)) {
+            around.stats.voice.lost += 1;
+            return;
+        }
+        let (mut header, mut payload) = (header.clone(), payload.to_vec());
+        if weather.strikes(to.user, part!(Corrupt.percent)) {
+            let place = weather.place(payload.len());
+            if let Some(byte) = payload.get_mut(place) {
+                *byte ^= 0x55;
+                around.stats.voice.corrupted += 1;
+            }
+        }
+        if weather.strikes(to.user, part!(Mix.percent)) {
+            header.contributing.push(OWN_SOURCE);
+        }
+        let extends = weather.strikes(to.user, part!(Extend.percent));
+        let pads = part!(Pad.percent);
+        let padding = if weather.strikes(to.user, pads) {
+            weather.find(to.user, part!(Pad.bytes)).map(|bytes| bytes.max(1))
+        } else {
+            None
+        };
+        let extension = extends.then_some(Extension { profile: ONE_BYTE_PROFILE, elements: &ELEMENTS });
+        let content = Content { extension, payload: &payload, padding: padding.unwrap_or(0) };
+        let mut sealed = Vec::with_capacity(payload.len() + 320);
+        if media.sealer.seal_rtp(&header, content, &mut sealed).is_err() {
+            return;
+        }
+        around.stats.voice.packets_out += 1;
+        self.deliver(to, address, sealed, around, now);
+    }
+
+    /// A sealed packet goes its way.
+    fn deliver(
+        &mut self,
+        to: SessionKey,
+        address: SocketAddr,
+        sealed: Vec<u8>,
+        around: &mut Surroundings<'_>,
+        now: Timestamp,
+    ) {
+        let weather = &mut self.weather;
+        if weather.strikes(to.user, part!(Duplicate.percent)) {
+            around.stats.voice.duplicated += 1;
+            self.outputs.push(VoiceOutput::Datagram(address, sealed.clone()));
+        }
+        let delays = part!(Delay.percent);
+        if weather.strikes(to.user, delays) {
+            let by = weather.find(to.user, part!(Delay.millis));
+            around.stats.voice.delayed += 1;
+            let due = now + Duration::from_millis(by.unwrap_or(0).into());
+            return weather.put_off(due, Late::Datagram(address, sealed));
+        }
+        let reorders = part!(Reorder.percent);
+        if weather.strikes(to.user, reorders) {
+            around.stats.voice.reordered += 1;
+            let Some((address, sealed)) = weather.overtake(to, address, sealed) else { return };
             self.outputs.push(VoiceOutput::Datagram(address, sealed));
+        } else {
+            self.outputs.push(VoiceOutput::Datagram(address, sealed));
+        }
+        if let Some((address, overtaken)) = self.weather.overtaken(to) {
+            self.outputs.push(VoiceOutput::Datagram(address, overtaken));
         }
     }
 }
+
+/// Audio level 0, with speech (RFC 6464), and Discord's speaking flags: element 9, "voice".
+const ELEMENTS: [u8; 4] = [0x10, 0x80, 0x90, 0x02];
 
 /// Whether others may hear a user: neither muted by a moderator nor in the audience of a stage.
 fn may_speak(key: SessionKey, world: &World) -> bool {

@@ -16,9 +16,12 @@ mod message;
 mod outbox;
 mod reception;
 mod session;
+mod strike;
+mod weather;
 
 use core::net::{SocketAddr, SocketAddrV4};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use parlor_voice_wire::gateway::{
     ClientDisconnect, ClientFlags, ClientMessage, ClientPlatform, ClientSpeaking, ClientsConnect, CloseCode,
@@ -32,7 +35,9 @@ use dave::Delivery;
 pub(crate) use message::Frame;
 use message::Message;
 use session::{Link, Media, Session, SessionKey};
+use weather::{Late, Weather, part};
 
+use crate::faults::VoiceTrouble;
 use crate::stats::{Stats, VoiceStats};
 use crate::world::{Channel, ChannelId, Timestamp, UserId, World};
 
@@ -88,6 +93,7 @@ pub(crate) struct Voice {
     sources: BTreeMap<Ssrc, SessionKey>,
     /// Calls that can be end-to-end encrypted.
     deliveries: BTreeMap<ChannelId, Delivery>,
+    weather: Weather,
     outputs: Vec<VoiceOutput>,
 }
 
@@ -96,8 +102,10 @@ const UNHEARD: [u8; 8] = [12, 14, 15, 16, 18, 19, 20, 32];
 
 impl Voice {
     pub(crate) fn new(config: VoiceConfig, media: SocketAddrV4) -> Self {
+        let mut chance = fastrand::Rng::with_seed(config.seed);
         Self {
-            chance: fastrand::Rng::with_seed(config.seed),
+            weather: Weather::new(chance.fork()),
+            chance,
             config,
             media,
             connections_opened: 0,
@@ -107,6 +115,21 @@ impl Voice {
             deliveries: BTreeMap::new(),
             outputs: Vec::new(),
         }
+    }
+
+    /// A trouble that lasts, for one user or for all.
+    pub(crate) fn endure(&mut self, trouble: VoiceTrouble, only: Option<UserId>) {
+        self.weather.add(trouble, only);
+    }
+
+    /// Ends every trouble that lasts.
+    pub(crate) fn clear_troubles(&mut self) {
+        self.weather.clear();
+    }
+
+    /// When something that is late is due next.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.weather.next_due()
     }
 
     /// Takes what must go out, in order.
@@ -152,7 +175,11 @@ impl Voice {
             (ClientMessage::Heartbeat { nonce, .. }, _) => {
                 connection.last_heartbeat = now;
                 around.stats.voice.heartbeats += 1;
-                self.say(id, &ServerMessage::HeartbeatAck { nonce });
+                let of = if let Stage::Attached(key) = connection.stage { Some(key.user) } else { None };
+                let holds = |trouble| (trouble == VoiceTrouble::HoldHeartbeatAcks).then_some(());
+                if of.and_then(|user| self.weather.find(user, holds)).is_none() {
+                    self.say(id, &ServerMessage::HeartbeatAck { nonce });
+                }
             }
             (ClientMessage::Identify(identify), Stage::Greeted) => {
                 if let Err(code) = self.identify(id, &identify, around) {
@@ -177,7 +204,7 @@ impl Voice {
                 }
             }
             (ClientMessage::Speaking(speaking), Stage::Attached(key)) => {
-                if let Err(code) = self.speaking(key, &speaking) {
+                if let Err(code) = self.speaking(key, &speaking, now) {
                     self.close(id, code, around, now);
                 }
             }
@@ -251,6 +278,14 @@ impl Voice {
         }
         for channel in self.deliveries.keys().copied().collect::<Vec<_>>() {
             self.with_call(channel, around, |delivery, _| delivery.tick(now));
+        }
+        let mut late = self.weather.stragglers(now);
+        late.extend(std::iter::from_fn(|| self.weather.take_due(now)));
+        for late in late {
+            match late {
+                Late::Datagram(to, bytes) => self.outputs.push(VoiceOutput::Datagram(to, bytes)),
+                Late::Message(key, message) => self.number(key, &message),
+            }
         }
     }
 
@@ -340,25 +375,38 @@ impl Voice {
     }
 
     /// Op 5: others hear whose source it is.
-    fn speaking(&mut self, key: SessionKey, told: &ClientSpeaking) -> Result<(), CloseCode> {
+    fn speaking(&mut self, key: SessionKey, told: &ClientSpeaking, now: Timestamp) -> Result<(), CloseCode> {
         let Some(session) = self.sessions.get_mut(&key) else { return Ok(()) };
         if told.ssrc != session.ssrc {
             return Err(CloseCode::BadRequest);
         }
         session.speaking = Some(told.speaking);
         session.unannounced_since = None;
+        let late = part!(LateSpeaking.millis);
         for other in self.others(key) {
-            self.tell_source(other, key);
+            match (self.weather.find(other.user, late), self.announcement(key)) {
+                (Some(millis), Some(message)) => {
+                    let due = now + Duration::from_millis(millis.into());
+                    self.weather.put_off(due, Late::Message(other, message));
+                }
+                _ => self.tell_source(other, key),
+            }
         }
         Ok(())
     }
 
     /// Tells a client whose source it hears, once that has been announced.
     fn tell_source(&mut self, to: SessionKey, of: SessionKey) {
-        let Some(session) = self.sessions.get(&of) else { return };
-        let Some(speaking) = session.speaking else { return };
-        let told = ServerSpeaking { user_id: wire_user(of.user), ssrc: session.heard_as, speaking };
-        self.tell(to, Message::Text(ServerMessage::Speaking(told)));
+        if let Some(message) = self.announcement(of) {
+            self.tell(to, message);
+        }
+    }
+
+    /// Op 5 about a user who has announced their source.
+    fn announcement(&self, of: SessionKey) -> Option<Message> {
+        let session = self.sessions.get(&of)?;
+        let told = ServerSpeaking { user_id: wire_user(of.user), ssrc: session.heard_as, speaking: session.speaking? };
+        Some(Message::Text(ServerMessage::Speaking(told)))
     }
 
     /// Tells a client of users who are in the call.
@@ -392,6 +440,12 @@ impl Voice {
 
     /// Tells a session something that has a number, now or when it is resumed.
     fn tell(&mut self, key: SessionKey, message: Message) {
+        for message in self.weather.order(key, message) {
+            self.number(key, &message);
+        }
+    }
+
+    fn number(&mut self, key: SessionKey, message: &Message) {
         let Some(session) = self.sessions.get_mut(&key) else { return };
         let sequence = session.outbox.number(message.clone());
         if let Link::Attached(id) = session.link {
@@ -424,6 +478,7 @@ impl Voice {
         let others = self.others(key);
         let Some(session) = self.sessions.remove(&key) else { return };
         self.sources.remove(&session.ssrc);
+        self.weather.freed.push(session.ssrc);
         around.world.note_voice_client(key.guild, key.user, false);
         for other in others {
             let gone = ClientDisconnect { user_id: wire_user(key.user) };

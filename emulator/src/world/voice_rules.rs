@@ -229,6 +229,17 @@ impl World {
         Ok(())
     }
 
+    /// Discord gives everybody who has a voice client, or one user alone, another voice server at the same address, or none.
+    pub(crate) fn change_voice_servers(&mut self, only: Option<UserId>, is_there: bool) {
+        let endpoint = is_there.then(|| self.terms.voice_endpoint.clone());
+        let all = self.guilds.values().flat_map(|guild| guild.voice_states.keys().map(move |user| (guild.id, *user)));
+        let struck: Vec<(GuildId, UserId)> = all.filter(|(_, user)| only.is_none_or(|only| only == *user)).collect();
+        for (guild, user) in struck {
+            // People without a client have no voice server.
+            let _ = self.reallocate_voice_server(guild, user, endpoint.as_deref());
+        }
+    }
+
     /// What the voice gateway must see in Identify from this user; `None` when no client speaks for them here.
     pub fn voice_credentials(&self, guild: GuildId, bot: UserId) -> Option<VoiceCredentials> {
         let state = self.voice_state(guild, bot)?;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use discord_emulator::{Emulator, VoiceTicket};
+use discord_emulator::{Config, DavePolicy, Emulator, VoiceConfig, VoiceTicket};
 use futures_util::{SinkExt as _, StreamExt as _};
 use parlor_voice_wire::discovery::{PACKET_LEN, Request, Response};
 use parlor_voice_wire::rtp::{Header, RtpTimestamp, SequenceNumber};
@@ -264,6 +264,12 @@ impl Media {
         let (header, body) = self.opener.open_rtp(&mut bytes).unwrap();
         Heard { elements: body.elements.to_vec(), payload: body.payload.to_vec(), header }
     }
+}
+
+/// An emulator whose calls are not end-to-end encrypted.
+pub(crate) async fn plain() -> Emulator {
+    let voice = VoiceConfig { dave: DavePolicy::Off, ..VoiceConfig::default() };
+    Emulator::start(Config { voice, ..Config::default() }).await.unwrap()
 }
 
 /// Modes that every server offers.

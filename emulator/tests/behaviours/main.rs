@@ -25,5 +25,6 @@ mod voice;
 mod voice_calls;
 mod voice_close_codes;
 mod voice_dave;
+mod voice_faults;
 mod voice_resume;
 mod webhooks;

@@ -9,15 +9,11 @@ use parlor_voice_wire::{Ssrc, rtp};
 use serde_json::{Value, json};
 
 use crate::bot::{INTENTS, Socket, TOKEN};
-use crate::caller::{Caller, LIVE};
-
-async fn emulator() -> Emulator {
-    Emulator::start(Config::default()).await.unwrap()
-}
+use crate::caller::{Caller, LIVE, plain};
 
 #[tokio::test]
 async fn a_bot_gets_in_with_what_the_gateway_told_it() {
-    let emulator = emulator().await;
+    let emulator = plain().await;
     let (mut socket, _) = Socket::log_in(&emulator, TOKEN, INTENTS).await;
     socket.op4(PARLOR_DEV, Some(LOBBY)).await;
     let state = socket.dispatch("VOICE_STATE_UPDATE").await;
@@ -45,7 +41,7 @@ async fn a_bot_gets_in_with_what_the_gateway_told_it() {
 async fn everybody_is_told_who_is_there_and_hears_them() {
     for version in [4, 8] {
         for (anns, bobs) in [(LIVE[0], LIVE[1]), (LIVE[1], LIVE[0])] {
-            let emulator = emulator().await;
+            let emulator = plain().await;
             let anns_ticket = emulator.user("ann").joins(LOBBY).voice_ticket();
             let bobs_ticket = emulator.user("bob").joins(LOBBY).voice_ticket();
             let mut ann = Caller::join_as(&emulator, &anns_ticket, version, anns).await;
@@ -74,7 +70,7 @@ async fn everybody_is_told_who_is_there_and_hears_them() {
 
 #[tokio::test]
 async fn numbers_begin_at_zero_and_have_no_holes() {
-    let emulator = emulator().await;
+    let emulator = plain().await;
     emulator.user("ann").joins(LOBBY);
     emulator.user("bob").joins(LOBBY);
     let mut ann = Caller::join(&emulator, "ann").await;
@@ -89,7 +85,7 @@ async fn numbers_begin_at_zero_and_have_no_holes() {
 
 #[tokio::test]
 async fn what_a_packet_carries_beside_its_payload_stays_behind() {
-    let emulator = emulator().await;
+    let emulator = plain().await;
     emulator.user("ann").joins(LOBBY);
     emulator.user("bob").joins(LOBBY);
     let (mut ann, mut bob) = (Caller::join(&emulator, "ann").await, Caller::join(&emulator, "bob").await);
@@ -105,7 +101,7 @@ async fn what_a_packet_carries_beside_its_payload_stays_behind() {
 
 #[tokio::test]
 async fn who_is_silenced_or_deafened_neither_reaches_nor_hears() {
-    let emulator = emulator().await;
+    let emulator = plain().await;
     for name in ["ann", "bob", "cleo"] {
         emulator.user(name).joins(LOBBY);
     }
@@ -136,7 +132,7 @@ async fn who_is_silenced_or_deafened_neither_reaches_nor_hears() {
 
 #[tokio::test]
 async fn calls_do_not_hear_each_other() {
-    let emulator = emulator().await;
+    let emulator = plain().await;
     emulator.user("ann").joins(LOBBY);
     emulator.user("bob").joins(GAMES);
     emulator.user("cleo").joins(LOBBY);
@@ -153,7 +149,7 @@ async fn calls_do_not_hear_each_other() {
 
 #[tokio::test]
 async fn packets_that_nobody_announced_are_dropped_and_then_refused() {
-    let emulator = emulator().await;
+    let emulator = plain().await;
     emulator.user("ann").joins(LOBBY);
     let mut ann = Caller::join(&emulator, "ann").await;
     ann.sends(b"early").await;
@@ -165,7 +161,7 @@ async fn packets_that_nobody_announced_are_dropped_and_then_refused() {
 
 #[tokio::test]
 async fn pings_and_sender_reports_are_answered_and_nothing_else_is() {
-    let emulator = emulator().await;
+    let emulator = plain().await;
     emulator.user("ann").joins(LOBBY);
     let mut ann = Caller::join(&emulator, "ann").await;
     ann.speaks().await;

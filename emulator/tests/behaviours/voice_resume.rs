@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use discord_emulator::{Config, Emulator, LOBBY, VoiceTicket};
+use discord_emulator::{Emulator, LOBBY, VoiceTicket};
 use serde_json::{Value, json};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, plain};
 
 async fn call() -> (Emulator, Caller, Caller) {
-    let emulator = Emulator::start(Config::default()).await.unwrap();
+    let emulator = plain().await;
     emulator.user("ann").joins(LOBBY);
     emulator.user("bob").joins(LOBBY);
     let (ann, bob) = (Caller::join(&emulator, "ann").await, Caller::join(&emulator, "bob").await);
