@@ -82,7 +82,7 @@ impl Discord {
     pub(crate) fn stats(&self) -> Stats {
         let (gateway_open, sessions_open) = self.gateway.census();
         let mut stats = Stats { gateway_open, sessions_open, ..self.stats.clone() };
-        (stats.voice.open, stats.voice.sessions_open) = self.voice.census();
+        self.voice.count(&mut stats.voice);
         stats
     }
 

@@ -1,4 +1,4 @@
-//! A Discord on loopback: REST, gateway and people to script, for real client libraries.
+//! A Discord on loopback: REST, gateway, voice and people to script, for real client libraries.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -65,7 +65,7 @@ mod world;
 pub use config::{Config, GatewayLimits, Limit, RestLimits};
 pub use faults::{ErrorBody, Fault, Injection, RateLimit, RestAnswer, RestFault, RestTrouble, VoiceTrouble, Work};
 pub use gateway::Intents;
-pub use machine::{Connection, Machine, Sent};
+pub use machine::{Connection, Machine, Sent, VoiceConnection, VoiceSent};
 pub use rest::Answer;
 pub use shell::{Emulator, Person};
 pub use stats::{Stats, VoiceStats};

@@ -1,5 +1,6 @@
 //! The emulator without its sockets: for whoever brings bytes and time along, as fuzzing does.
 
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
@@ -11,6 +12,7 @@ use crate::faults::Injection;
 use crate::gateway::{ConnectionId, Output};
 use crate::rest::{self, Answer};
 use crate::stats::Stats;
+use crate::voice::{Frame, VoiceConnectionId, VoiceOutput};
 use crate::world::{Timestamp, World};
 
 /// What stands for `host:port` where there is no port.
@@ -34,6 +36,23 @@ pub enum Sent {
     Payload(Connection, Arc<str>),
     /// The connection's end, with the code of the close frame; `None` = broken off without one.
     End(Connection, Option<u16>),
+}
+
+/// A WebSocket of the voice gateway of a [`Machine`].
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct VoiceConnection(VoiceConnectionId);
+
+/// What goes out from the voice server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum VoiceSent {
+    /// A text frame.
+    Text(VoiceConnection, String),
+    /// A binary frame.
+    Binary(VoiceConnection, Vec<u8>),
+    /// The connection's end, with the code of the close frame; `None` = broken off without one.
+    End(VoiceConnection, Option<u16>),
+    /// A datagram, and where it goes.
+    Datagram(SocketAddr, Vec<u8>),
 }
 
 impl Machine {
@@ -88,6 +107,45 @@ impl Machine {
                 Output::Send(id, text) => Sent::Payload(Connection(id), text),
                 Output::Close(id, reason) => Sent::End(Connection(id), Some(reason.code())),
                 Output::Drop(id) => Sent::End(Connection(id), None),
+            })
+            .collect()
+    }
+
+    /// A client opens a WebSocket of the voice gateway with this version.
+    pub fn open_voice(&mut self, version: Option<u8>, now: Timestamp) -> VoiceConnection {
+        VoiceConnection(self.discord.open_voice(version, now))
+    }
+
+    /// A voice client sends a text frame.
+    pub fn receive_voice(&mut self, connection: VoiceConnection, text: &str, now: Timestamp) {
+        self.discord.receive_voice(connection.0, text, now);
+    }
+
+    /// A voice client sends a binary frame.
+    pub fn receive_voice_binary(&mut self, connection: VoiceConnection, bytes: &[u8], now: Timestamp) {
+        self.discord.receive_voice_binary(connection.0, bytes, now);
+    }
+
+    /// A voice client's WebSocket is gone.
+    pub fn closed_voice(&mut self, connection: VoiceConnection, now: Timestamp) {
+        self.discord.closed_voice(connection.0, now);
+    }
+
+    /// A datagram comes to the voice server.
+    pub fn receive_datagram(&mut self, from: SocketAddr, bytes: &[u8], now: Timestamp) {
+        self.discord.datagram(from, &mut bytes.to_vec(), now);
+    }
+
+    /// Takes what goes out from the voice server, in order.
+    pub fn voice_sent(&mut self) -> Vec<VoiceSent> {
+        let outputs = self.discord.drain_voice().into_iter();
+        outputs
+            .map(|output| match output {
+                VoiceOutput::Send(id, Frame::Text(text)) => VoiceSent::Text(VoiceConnection(id), text),
+                VoiceOutput::Send(id, Frame::Binary(bytes)) => VoiceSent::Binary(VoiceConnection(id), bytes),
+                VoiceOutput::Close(id, code) => VoiceSent::End(VoiceConnection(id), Some(code.number())),
+                VoiceOutput::Drop(id) => VoiceSent::End(VoiceConnection(id), None),
+                VoiceOutput::Datagram(to, bytes) => VoiceSent::Datagram(to, bytes),
             })
             .collect()
     }

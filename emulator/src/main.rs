@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// A Discord on loopback: REST, gateway and people to script, for real client libraries.
+/// A Discord on loopback: REST, gateway, voice and people to script, for real client libraries.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Arguments {
@@ -71,6 +71,9 @@ Examples:
   discord-emulator                        then follow the lines it prints
   discord-emulator --listen 127.0.0.1:0   on a free port
   curl 127.0.0.1:50080/control            everything that can be made to happen
+
+Voice clients have to trust its certificate:
+  discord-emulator --voice-ca-file ca.pem then NODE_EXTRA_CA_CERTS=ca.pem (Node.js), SSL_CERT_FILE=ca.pem (Python, songbird)
 
 Point a bot at it (any token logs in):
   discord.js   new Client({ intents: [1, 128], rest: { api: 'http://127.0.0.1:50080/api' } })

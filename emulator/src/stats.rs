@@ -110,6 +110,8 @@ pub struct VoiceStats {
     pub invalid_commits: u64,
     /// Transitions that took effect, initial ones included.
     pub transitions: u64,
+    /// Transitions that are prepared now and wait for somebody to be ready.
+    pub transitions_pending: u64,
     /// RTP packets that a client without end-to-end encryption was spared.
     pub withheld: u64,
 }

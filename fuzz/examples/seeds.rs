@@ -1,13 +1,15 @@
 //! Writes those inputs of the corpus that are signed or binary: `cargo run -p parlor-fuzz --example seeds`. All others are
 //! text and written by hand.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Instant};
 
+use discord_emulator::{ANN, BOB, LOBBY};
 use parlor_fuzz::keys;
 use parlor_proto::v1::{self, subscribe_voice_events_request::Start};
 use parlor_server::hub::{CursorKey, Epoch, Position, Sequence};
+use parlor_voice::{Davey, E2eeGroup as _};
 use parlor_voice_wire::{
-    Ssrc, TransitionId,
+    ChannelId, ProtocolVersion, Ssrc, TransitionId, UserId,
     discovery::{Ping, Request, Response},
     frame::{ClearRange, Trailer},
     gateway::{DaveClientMessage, DaveServerMessage, ProposalsOperation, Sequence as GatewaySequence, Version},
@@ -33,6 +35,7 @@ fn main() -> std::io::Result<()> {
         ("execute_webhook_request", executions()),
         ("subscribe_request", subscriptions()),
         ("grpc_web_body", calls()),
+        ("emulator_voice", encrypted_calls()),
         ("voice_dave_opcode", dave_opcodes()),
         ("voice_discovery", discoveries()),
         ("voice_frame_trailer", frames()),
@@ -46,6 +49,20 @@ fn main() -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Ann and Bob, with key packages of their own, in a call of the emulator.
+fn encrypted_calls() -> Seeds {
+    let mut text = String::new();
+    for (number, user) in [ANN, BOB].into_iter().enumerate() {
+        let (user, channel) = (UserId::new(user.get()), ChannelId::new(LOBBY.get()));
+        let mut group = Davey::new(ProtocolVersion::V1, user, channel, 0, Instant::now()).expect("version 1");
+        let frame = DaveClientMessage::KeyPackage(&group.key_package().expect("a package")).write();
+        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        text.push_str(&format!("!join {number}\n!connect 0\n!speak\n!binary {hex}\n!packet fcfffe\n"));
+    }
+    text.push_str("!use 0\n!binary 1c00\n{\"op\":31,\"d\":{\"transition_id\":0}}\n!use 1\n!leave\n!wait 3000\n");
+    vec![("encrypted", text.into_bytes())]
 }
 
 type Seeds = Vec<(&'static str, Vec<u8>)>;

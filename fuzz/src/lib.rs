@@ -15,6 +15,7 @@ mod config;
 mod cursor;
 mod discord;
 mod emulator;
+mod emulator_voice;
 mod fold;
 mod grpc_web;
 pub mod input;
@@ -31,6 +32,7 @@ pub use self::{
     cursor::cursor,
     discord::{discord_answers, discord_error_body, gateway_payload},
     emulator::{emulator_control, emulator_gateway_payload, emulator_rest_request},
+    emulator_voice::emulator_voice,
     grpc_web::grpc_web_body,
     people::{execute_webhook_request, move_participant_request},
     requests::{create_room_request, page_token, subscribe_request, update_room_request},
@@ -67,6 +69,7 @@ targets![
     emulator_control,
     emulator_gateway_payload,
     emulator_rest_request,
+    emulator_voice,
     execute_webhook_request,
     gateway_payload,
     grpc_web_body,

@@ -66,6 +66,7 @@ replayed![
     emulator_control,
     emulator_gateway_payload,
     emulator_rest_request,
+    emulator_voice,
     execute_webhook_request,
     gateway_payload,
     grpc_web_body,

@@ -6,11 +6,12 @@ use std::{
     collections::BTreeSet,
     io,
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use discord_emulator::Emulator;
+use discord_emulator::{Emulator, VoiceConfig};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
@@ -27,6 +28,12 @@ use crate::{
 /// Any token logs in to the emulator; this one says what it is.
 const BOT_TOKEN: &str = "emulated.bot.token";
 
+/// Where the emulator is if nobody says otherwise; its voice server has fixed ports then too.
+const USUAL_PORT: u16 = 50_080;
+
+/// The certificate of the emulated voice server's authority, beside the development key.
+const VOICE_AUTHORITY_FILE: &str = "ca.pem";
+
 /// How long the printed token lives.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -38,6 +45,28 @@ pub enum DevError {
     Emulator {
         /// The address.
         address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The emulated voice server's ports cannot be bound.
+    #[error(
+        "cannot start the emulated voice server on TCP port {gateway} and UDP port {media}: is another one running there?"
+    )]
+    Voice {
+        /// The voice gateway's port; 0 = a free one.
+        gateway: u16,
+        /// The port of media.
+        media: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The voice server's authority cannot be written.
+    #[error("cannot write {file}, by which voice clients trust the emulated voice server")]
+    Authority {
+        /// The file.
+        file: PathBuf,
         /// Why.
         #[source]
         source: io::Error,
@@ -64,6 +93,7 @@ pub struct Dev {
     server: Server,
     emulator: Emulator,
     token: String,
+    authority: PathBuf,
 }
 
 /// Starts the emulator, then the server against it.
@@ -76,10 +106,19 @@ pub async fn start(mut config: Config, emulator_listen: SocketAddr, metrics: Met
     }
     let failed = |source| DevError::Emulator { address: emulator_listen, source };
     let listener = TcpListener::bind(emulator_listen).await.map_err(failed)?;
-    let emulator = Emulator::serve(listener, discord_emulator::Config::default()).await.map_err(failed)?;
+    let (gateway, media) = voice_ports(emulator_listen.port());
+    let mut voice = VoiceConfig::default();
+    voice.listen.set_port(gateway);
+    voice.media.set_port(media);
+    let discord = discord_emulator::Config { voice, ..discord_emulator::Config::default() };
+    let emulator =
+        Emulator::serve(listener, discord).await.map_err(|source| DevError::Voice { gateway, media, source })?;
 
     let directory = config.store.dir.join("dev");
     let issuer = DevIssuer::open(&directory)?;
+    let authority = directory.join(VOICE_AUTHORITY_FILE);
+    let written = std::fs::write(&authority, emulator.voice_authority());
+    written.map_err(|source| DevError::Authority { file: authority.clone(), source })?;
     let everything = TokenRequest {
         subject: "dev".to_owned(),
         guilds: GuildGrant::All,
@@ -107,13 +146,20 @@ pub async fn start(mut config: Config, emulator_listen: SocketAddr, metrics: Met
         jwks: Some(issuer.jwks().to_owned()),
     };
     let server = Server::start(config, parts).await?;
-    Ok(Dev { server, emulator, token })
+    Ok(Dev { server, emulator, token, authority })
+}
+
+/// The ports of the emulated voice server, gateway and media: free ones beside an emulator at an unusual port, so that
+/// several can run.
+const fn voice_ports(emulator: u16) -> (u16, u16) {
+    if emulator == USUAL_PORT { (50_443, 50_100) } else { (0, 0) }
 }
 
 impl Dev {
     /// What a person at the terminal can do now, with this grpcurl.
     pub fn what_to_type_next(&self, grpcurl: &str) -> String {
-        let Self { server, emulator, token } = self;
+        let Self { server, emulator, token, authority } = self;
+        let (voice, authority) = (emulator.voice_addr(), authority.display());
         let (api, ops, discord) = (server.api_addr(), server.ops_addr(), emulator.addr());
         let guild = discord_emulator::PARLOR_DEV;
         format!(
@@ -122,6 +168,7 @@ impl Dev {
   gRPC, grpc-web        {api}
   metrics, probes       http://{ops}/metrics  /healthz  /readyz
   emulated Discord      http://{discord}/api/v10  (any bot token logs in)
+  emulated voice server {voice}, with TLS: clients have to trust {authority}
 
 The room page, which keeps the token in its tab:
 

@@ -1,7 +1,7 @@
 //! @discordjs/voice and discord.py, unmodified, in calls of the emulated Discord: who speaks is heard by everybody else, under
 //! their own name, end-to-end encrypted or not, over joins, leaves, moves and broken connections.
 
-use discord_emulator::{Config, DavePolicy, GAMES, LOBBY, PARLOR_DEV, VoiceConfig};
+use discord_emulator::{Config, DavePolicy, GAMES, LOBBY, PARLOR_DEV, VoiceConfig, VoiceTrouble};
 use parlor_e2e::{House, Process, Setup};
 use serde_json::{Value, json};
 
@@ -59,6 +59,16 @@ async fn three_libraries_talk_end_to_end_encrypted() {
     hears(&house, &mut one, TWO, 660).await;
     assert_ne!(code(&mut one).await, codes[0], "whoever left knows no key any more");
 
+    // Their WebSockets break: they resume, and the group is as it was. Another server: everything anew.
+    house.emulator.inject(VoiceTrouble::DropConnections);
+    let resumed = house.emulator.wait_for(|stats| stats.voice.resumes == 2).await;
+    assert_eq!((resumed.voice.resumes_refused, resumed.voice.sessions_open), (0, 2));
+    hears(&house, &mut two, ONE, 440).await;
+    house.emulator.inject(VoiceTrouble::MoveServer);
+    house.emulator.wait_for(|stats| stats.voice.identifies >= resumed.voice.identifies + 2).await;
+    hears(&house, &mut one, TWO, 660).await;
+    hears(&house, &mut two, ONE, 440).await;
+
     // Alone, and together again elsewhere: a new group, from its beginning.
     for (token, bot) in [(ONE, &mut one), (TWO, &mut two)] {
         let user = house.emulator.bot(token).unwrap();
@@ -68,4 +78,16 @@ async fn three_libraries_talk_end_to_end_encrypted() {
     one.ask(json!({"do": "speak", "hz": 440, "seconds": 20})).await;
     hears(&house, &mut two, ONE, 440).await;
     assert_eq!(code(&mut one).await, code(&mut two).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_end_to_end_encryption_is_heard_too() {
+    let house = house(DavePolicy::Off).await;
+    let mut one = joined(&house, "node/voice_bot.mjs", ONE).await;
+    let mut two = joined(&house, "node/voice_bot.mjs", TWO).await;
+    one.ask(json!({"do": "speak", "hz": 440, "seconds": 10})).await;
+    two.ask(json!({"do": "speak", "hz": 660, "seconds": 10})).await;
+    hears(&house, &mut one, TWO, 660).await;
+    hears(&house, &mut two, ONE, 440).await;
+    assert_eq!(code(&mut one).await, "");
 }

@@ -137,9 +137,11 @@ impl Voice {
         std::mem::take(&mut self.outputs)
     }
 
-    /// Open WebSockets, and sessions that live.
-    pub(crate) fn census(&self) -> (u64, u64) {
-        (self.connections.len() as u64, self.sessions.len() as u64)
+    /// Fills in the counts of this moment.
+    pub(crate) fn count(&self, stats: &mut VoiceStats) {
+        stats.open = self.connections.len() as u64;
+        stats.sessions_open = self.sessions.len() as u64;
+        stats.transitions_pending = self.deliveries.values().map(Delivery::pending).sum();
     }
 
     /// A WebSocket was opened with this version of the gateway; none = a version that is refused.

@@ -209,7 +209,7 @@ impl Caller {
             match self.next().await {
                 Came::Closed(code) => return code,
                 Came::Dropped => panic!("a close frame was due"),
-                other => self.aside.push_back(other),
+                other @ (Came::Text(_) | Came::Binary(_)) => self.aside.push_back(other),
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use discord_emulator::{Config, DavePolicy, Emulator, LOBBY, VoiceConfig};
+use discord_emulator::{Config, DavePolicy, Emulator, LOBBY, VoiceConfig, VoiceTrouble};
 use parlor_voice::{Commit, Davey, E2eeGroup as _};
 use parlor_voice_wire::gateway::{DaveClientMessage, DaveServerMessage, ProposalsOperation, Version};
 use parlor_voice_wire::transport::Mode;
@@ -294,6 +294,37 @@ async fn nobody_waits_for_who_is_never_ready() {
     emulator.advance(std::time::Duration::from_secs(3));
     ann.until(Step::Executed(id(1))).await;
     all(&mut [&mut bob], Step::Executed(id(1))).await;
+}
+
+#[tokio::test]
+async fn a_storm_of_transitions_ends_with_everybody_in_one_group() {
+    let emulator = emulator(DavePolicy::Required).await;
+    let (mut ann, mut bob) = pair(&emulator).await;
+    let mut cleo = Member::join(&emulator, "cleo").await;
+    all(&mut [&mut ann, &mut bob, &mut cleo], Step::Executed(id(1))).await;
+    emulator.inject(VoiceTrouble::BeginAnew { times: 5 });
+    let mut members = [&mut ann, &mut bob, &mut cleo];
+    let mut begun = [0; 3];
+    let is_over = |begun: &[u32; 3], members: &mut [&mut Member; 3]| {
+        begun.iter().all(|times| *times == 5)
+            && members.iter_mut().all(|member| member.group().members().len() == 3)
+            && emulator.stats().voice.transitions >= 7
+            && emulator.stats().voice.transitions_pending == 0
+    };
+    loop {
+        let is_last = is_over(&begun, &mut members);
+        for (member, begun) in members.iter_mut().zip(&mut begun) {
+            // What was said before the answer has come before it.
+            member.caller.heartbeat(9).await;
+            while !member.caller.aside.is_empty() {
+                *begun += u32::from(member.step().await == Step::BegunAnew);
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    talk(&mut members).await;
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@
 mod commit;
 mod group;
 mod proposer;
+mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -92,6 +93,11 @@ impl Delivery {
     pub(super) fn drain(&mut self, stats: &mut VoiceStats) -> Vec<(UserId, Message)> {
         stats.transitions += std::mem::take(&mut self.executed);
         std::mem::take(&mut self.said)
+    }
+
+    /// Transitions that somebody is not ready for.
+    pub(super) fn pending(&self) -> u64 {
+        self.transitions.len() as u64
     }
 
     /// The version that the call has or is about to have.
@@ -245,7 +251,8 @@ impl Delivery {
                 self.rise_if_all_can();
             }
         }
-        let is_calm = self.transitions.is_empty() && self.group.is_at_rest();
+        let everybody_is_in = self.present.keys().all(|user| self.group.is_staying(*user));
+        let is_calm = self.transitions.is_empty() && self.group.is_at_rest() && everybody_is_in;
         if self.storm > 0 && is_calm && self.protection == Protection::Encrypted {
             self.storm -= 1;
             self.begin_anew();
