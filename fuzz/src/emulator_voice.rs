@@ -10,7 +10,7 @@ use discord_emulator::{Config, LOBBY, Machine, Timestamp, VoiceConnection, Voice
 use parlor_voice_wire::{
     Ssrc,
     discovery::{Ping, Request, Response},
-    gateway::{CloseCode, DaveServerMessage, ServerMessage, Version},
+    gateway::{CloseCode, DaveServerMessage, Sequence, ServerMessage, Version},
     rtp::{Header, RtpTimestamp, SequenceNumber},
     transport::{Content, Mode, Opener, Sealer, TransportKey},
 };
@@ -218,7 +218,7 @@ impl Client {
         let read = ServerMessage::read(text).unwrap_or_else(|error| panic!("{error}: {text}"));
         assert_eq!(matches!(read.message, ServerMessage::Hello(_)), !self.hello, "Hello is first and once: {text}");
         self.hello = true;
-        self.follows(read.sequence.map(|sequence| sequence.get()));
+        self.follows(read.sequence.map(Sequence::get));
         if let ServerMessage::Ready(ready) = &read.message {
             self.ssrc = ready.ssrc;
             self.next = Some(0);
@@ -233,7 +233,7 @@ impl Client {
     fn binary(&mut self, bytes: &[u8]) {
         assert!(self.hello && self.key.is_some(), "nothing binary before Session Description");
         let read = DaveServerMessage::read(bytes, self.version).expect("a message of DAVE");
-        self.follows(read.sequence.map(|sequence| sequence.get()));
+        self.follows(read.sequence.map(Sequence::get));
     }
 
     fn follows(&mut self, sequence: Option<u16>) {
