@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use discord_emulator::{Config, DavePolicy, Emulator, LOBBY, VoiceConfig, VoiceTrouble};
+use discord_emulator::{
+    ANN, Config, DavePolicy, Emulator, LOBBY, Machine, Timestamp, VoiceConfig, VoiceSent, VoiceTicket, VoiceTrouble,
+};
 use parlor_voice::{Commit, Davey, E2eeGroup as _};
 use parlor_voice_wire::gateway::{DaveClientMessage, DaveServerMessage, ProposalsOperation, Version};
 use parlor_voice_wire::transport::Mode;
@@ -342,4 +344,43 @@ async fn unsound_messages_end_the_connection_or_count_for_nothing() {
     assert_eq!(ann.caller.close_code().await, 4020, "a package of somebody else");
     bob.caller.send_binary(&[99]).await;
     assert_eq!(bob.caller.close_code().await, 4002);
+}
+
+/// Without sockets: ann joins and sends this; returns the code of the close frame, if there was one.
+fn sends_alone(machine: &mut Machine, bytes: &[u8], now: Timestamp) -> Option<u16> {
+    let ticket = machine.act(now, |world| {
+        world.user("ann").joins(LOBBY);
+        world.voice_ticket(ANN).unwrap()
+    });
+    let connection = machine.open_voice(Some(8), now);
+    let VoiceTicket { guild_id, user_id, session_id, token, .. } = ticket;
+    let identify = json!({"server_id": guild_id, "user_id": user_id, "session_id": session_id, "token": token,
+        "max_dave_protocol_version": 1});
+    machine.receive_voice(connection, &json!({"op": 0, "d": identify}).to_string(), now);
+    let data = json!({"address": "127.0.0.1", "port": 9, "mode": "aead_aes256_gcm_rtpsize"});
+    machine.receive_voice(connection, &json!({"op": 1, "d": {"protocol": "udp", "data": data}}).to_string(), now);
+    machine.receive_voice_binary(connection, bytes, now);
+    machine.voice_sent().into_iter().find_map(|sent| match sent {
+        VoiceSent::End(ended, code) if ended == connection => code,
+        VoiceSent::End(..) | VoiceSent::Text(..) | VoiceSent::Binary(..) | VoiceSent::Datagram(..) => None,
+    })
+}
+
+/// openmls 0.8.3 panics on some of these where it is asked without looking first.
+#[test]
+fn a_key_package_is_sound_or_refused() {
+    let now = Timestamp::from_unix_millis(1_800_000_000_000);
+    let mut machine = Machine::new(Config::default(), now);
+    let (ann, channel) = (UserId::new(ANN.get()), ChannelId::new(LOBBY.get()));
+    let mut group = Davey::new(V1, ann, channel, 0, Instant::now()).unwrap();
+    let package = DaveClientMessage::KeyPackage(&group.key_package().unwrap()).write();
+    assert_eq!(sends_alone(&mut machine, &package, now), None);
+    let as_message = [&[26, 0, 1, 0, 5], &package[1..]].concat();
+    assert_eq!(sends_alone(&mut machine, &as_message, now), None);
+    for place in 1..package.len() {
+        assert_eq!(sends_alone(&mut machine, &package[..place], now), Some(4020), "{place} bytes");
+        let mut changed = package.clone();
+        changed[place] ^= 1;
+        assert_eq!(sends_alone(&mut machine, &changed, now), Some(4020), "byte {place}");
+    }
 }
