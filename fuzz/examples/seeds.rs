@@ -7,7 +7,10 @@ use discord_emulator::{ANN, BOB, LOBBY};
 use parlor_fuzz::keys;
 use parlor_proto::v1::{self, subscribe_voice_events_request::Start};
 use parlor_server::hub::{CursorKey, Epoch, Position, Sequence};
-use parlor_voice::{Davey, E2eeGroup as _};
+use parlor_voice::{
+    Davey, E2eeGroup as _,
+    audio::{Channels, Mixer, SourceFrame, SourceId, Talker, Volume},
+};
 use parlor_voice_wire::{
     ChannelId, ProtocolVersion, Ssrc, TransitionId, UserId,
     discovery::{Ping, Request, Response},
@@ -36,6 +39,7 @@ fn main() -> std::io::Result<()> {
         ("subscribe_request", subscriptions()),
         ("grpc_web_body", calls()),
         ("emulator_voice", encrypted_calls()),
+        ("voice_audio", speech()),
         ("voice_dave_opcode", dave_opcodes()),
         ("voice_discovery", discoveries()),
         ("voice_frame_trailer", frames()),
@@ -66,6 +70,26 @@ fn encrypted_calls() -> Seeds {
 }
 
 type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+/// A tone, with packets that are missing, and packets of other kinds.
+fn speech() -> Seeds {
+    let mut mixer = Mixer::new(32_000);
+    let mut tone = Vec::new();
+    for turn in 0..12_usize {
+        let samples = (turn * 960..(turn + 1) * 960).map(|at| ((at as f64 / 20.0).sin() * 9_000.0) as i16);
+        let bytes: Vec<u8> = samples.flat_map(i16::to_le_bytes).collect();
+        let frame = SourceFrame::pcm(Channels::Mono, &bytes).expect("20 ms");
+        let talker = Talker { source: SourceId(0), volume: Volume::FULL, priority: 0, frame };
+        let packet = mixer.mix(vec![talker]).expect("libopus works").expect("somebody talks");
+        tone.push(u8::try_from(packet.len()).expect("80 bytes or so"));
+        tone.extend(packet);
+        if turn == 7 {
+            tone.extend([0, 0]);
+        }
+    }
+    let silence = [&[3][..], &opus::SILENCE].concat();
+    vec![("tone", tone), ("silence", silence.repeat(5)), ("no_packets", vec![1, 0xFF, 2, 0xFF, 0xFF, 3, 0x0B, 1, 2])]
+}
 
 fn moves() -> Seeds {
     let sound = v1::MoveParticipantRequest {

@@ -23,6 +23,7 @@ pub mod keys;
 mod people;
 mod requests;
 mod scene;
+mod voice_audio;
 mod voice_session;
 mod voice_wire;
 
@@ -36,6 +37,7 @@ pub use self::{
     grpc_web::grpc_web_body,
     people::{execute_webhook_request, move_participant_request},
     requests::{create_room_request, page_token, subscribe_request, update_room_request},
+    voice_audio::voice_audio,
     voice_session::voice_session,
     voice_wire::{
         voice_dave_opcode, voice_discovery, voice_frame_trailer, voice_gateway_payload, voice_rtcp, voice_rtp,
@@ -80,6 +82,7 @@ targets![
     token,
     token_claims,
     update_room_request,
+    voice_audio,
     voice_dave_opcode,
     voice_discovery,
     voice_frame_trailer,

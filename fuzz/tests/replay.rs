@@ -77,6 +77,7 @@ replayed![
     token,
     token_claims,
     update_room_request,
+    voice_audio,
     voice_dave_opcode,
     voice_discovery,
     voice_frame_trailer,

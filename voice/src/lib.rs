@@ -20,7 +20,10 @@
 //! - A frame that comes before its key, or before its source is claimed, is held for [`Config::hold`] and then delivered.
 //! - Every frame has one [`Outcome`].
 //! - In an end-to-end encrypted call nothing is ever sent in the clear but silence.
+//!
+//! [`audio`] is apart from it: what is played into calls and made of what is heard, with libopus.
 
+pub mod audio;
 mod config;
 mod counters;
 mod dave;
@@ -34,4 +37,6 @@ pub use counters::{Counters, FrameCounts, Outcome};
 pub use dave::{Commit, Davey, E2eeGroup, GroupError, NoCode, NoKey, NotOpened, Verification};
 pub use input::{Input, SocketId};
 pub use output::{Disconnect, Encryption, Ending, Event, Frame, Output, Signal, TimeoutReason, Transmit};
+/// The codecs of Discord voice: ids, credentials and close codes of theirs are part of what a session takes and tells.
+pub use parlor_voice_wire as wire;
 pub use session::Session;

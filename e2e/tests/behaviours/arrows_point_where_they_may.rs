@@ -10,10 +10,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("parlor-gateway", &["parlor-proto"]),
     ("parlor-voice-wire", &[]),
     ("parlor-voice", &["parlor-voice-wire"]),
-    ("parlor-server", &["parlor-gateway", "parlor-proto", "discord-emulator"]),
+    ("parlor-server", &["parlor-gateway", "parlor-proto", "parlor-voice", "discord-emulator"]),
     ("parlor-client", &["parlor-proto"]),
     ("discord-emulator", &["parlor-voice-wire"]),
-    ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "discord-emulator"]),
+    ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "parlor-voice", "discord-emulator"]),
     ("parlor-bench", &["parlor-gateway", "parlor-proto", "parlor-server"]),
     (
         "parlor-fuzz",

@@ -11,6 +11,7 @@ mod end_to_end_encryption_follows_the_opcodes;
 mod frames_come_in_their_turn;
 mod opted_out_users_are_not_heard;
 mod real_keys_open_what_they_should;
+mod sources_are_mixed;
 mod speech_begins_and_ends;
 mod the_main_gateway_decides_where_to_be;
 mod transitions_lose_nothing;

@@ -1,0 +1,2 @@
+#![no_main]
+parlor_libfuzzer::program!(voice_audio);
