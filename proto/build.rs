@@ -4,10 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "parlor/v1/participants.proto",
     "parlor/v1/rooms.proto",
     "parlor/v1/voice_events.proto",
+    "parlor/v1/voice_sessions.proto",
     "parlor/v1/webhooks.proto",
 ];
 
@@ -16,7 +17,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("parlor.v1.binpb"), descriptors.encode_to_vec())?;
-    // Maps keep their order, so that the same message is always the same bytes.
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    let configuration = tonic_prost_build::configure()
+        // Maps keep their order, so that the same message is always the same bytes.
+        .btree_map(".")
+        // A client's `connect` would be what opens a channel, and an RPC is called Connect.
+        .build_transport(false);
+    // Audio is shared by everybody who hears it, not copied.
+    let audio = [".parlor.v1.AudioFrame.audio", ".parlor.v1.SourceFrame.audio"];
+    audio.into_iter().fold(configuration, |all, field| all.bytes(field)).compile_fds(descriptors)?;
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use parlor_proto::v1::{
     self, participant_service_client::ParticipantServiceClient, room_service_client::RoomServiceClient,
-    voice_event_service_client::VoiceEventServiceClient, webhook_service_client::WebhookServiceClient,
+    voice_event_service_client::VoiceEventServiceClient, voice_session_service_client::VoiceSessionServiceClient,
+    webhook_service_client::WebhookServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -163,6 +164,11 @@ impl Parlor {
     /// WebhookService as generated from the contract.
     pub fn webhooks(&self) -> WebhookServiceClient<InterceptedService<Channel, Bearer>> {
         WebhookServiceClient::with_interceptor(self.channel.clone(), self.bearer_of_calls())
+    }
+
+    /// VoiceSessionService as generated from the contract. Streams may be open for long, so no call has a deadline by itself.
+    pub fn voice_sessions(&self) -> VoiceSessionServiceClient<InterceptedService<Channel, Bearer>> {
+        VoiceSessionServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     fn bearer_of_calls(&self) -> Bearer {

@@ -17,7 +17,7 @@ use parlor_server::{
     config::{Config, Mode, SettingsFile, Sources, load},
     telemetry::Metrics,
 };
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
@@ -67,7 +67,10 @@ impl Setup {
         emulator.world(discord_emulator::World::keep_journal);
         let store = tempfile::tempdir().expect("a directory");
         let (ahead, archive) = (Arc::default(), Archive::default());
-        let mut house = House { emulator, server: None, store, setup: self, ahead, addresses: None, archive };
+        let authority = NamedTempFile::new().expect("a file");
+        std::fs::write(authority.path(), emulator.voice_authority()).expect("it is written");
+        let mut house =
+            House { emulator, authority, server: None, store, setup: self, ahead, addresses: None, archive };
         house.start_server().await;
         house
     }
@@ -77,6 +80,8 @@ impl Setup {
 pub struct House {
     /// Discord.
     pub emulator: Emulator,
+    /// By what the emulated voice server is known.
+    authority: NamedTempFile,
     server: Option<Server>,
     store: TempDir,
     setup: Setup,
@@ -126,6 +131,10 @@ impl House {
     }
 
     fn config(&self) -> Config {
+        self.config_of(BOT_TOKEN, self.store.path())
+    }
+
+    fn config_of(&self, bot_token: &str, store: &std::path::Path) -> Config {
         let text = |path: &std::path::Path| path.display().to_string();
         let issuer = Issuer::get();
         let mut flags = vec![
@@ -136,8 +145,9 @@ impl House {
             ("auth.issuer", parlor_server::auth::dev::DEV_ISSUER.to_owned()),
             ("auth.jwks_file", text(&issuer.jwks_file())),
             ("discord.api_url", self.emulator.rest_url()),
-            ("discord.token", BOT_TOKEN.to_owned()),
-            ("store.dir", text(self.store.path())),
+            ("discord.token", bot_token.to_owned()),
+            ("discord.voice_ca_file", text(self.authority.path())),
+            ("store.dir", text(store)),
         ];
         // Tests call as fast as they can, all of them as the same subject.
         flags.extend(PATIENT.map(|key| (key, "1000000".to_owned())));
@@ -161,6 +171,14 @@ impl House {
         self.ahead.fetch_add(seconds, Ordering::Relaxed);
     }
 
+    /// Another server in the same Discord, with a bot of its own.
+    pub async fn neighbour(&self, bot_token: &'static str) -> Neighbour {
+        let store = tempfile::tempdir().expect("a directory");
+        let server = start_server(self.config_of(bot_token, store.path()), Arc::clone(&self.ahead)).await;
+        until_health(server.ops_addr(), "discord-gateway", ServingStatus::Serving).await;
+        Neighbour { server, _store: store }
+    }
+
     /// Waits until the server's gateway connection is live.
     pub async fn until_live(&self) {
         self.until_health("discord-gateway", ServingStatus::Serving).await;
@@ -168,25 +186,14 @@ impl House {
 
     /// Waits until gRPC health says this of a name.
     pub async fn until_health(&self, name: &str, wanted: ServingStatus) {
-        let mut client = self.health_client().await;
-        let request = HealthCheckRequest { service: name.to_owned() };
-        let mut states = client.watch(request).await.expect("a known name").into_inner();
-        soon("a change of health", async {
-            while states.message().await.expect("the server lives").expect("health is told").status() != wanted {}
-        })
-        .await;
+        until_health(self.ops(), name, wanted).await;
     }
 
     /// What gRPC health says of a name now.
     pub async fn health(&self, name: &str) -> ServingStatus {
-        let mut client = self.health_client().await;
+        let mut client = health_client(self.ops()).await;
         let request = HealthCheckRequest { service: name.to_owned() };
         client.check(request).await.expect("a known name").into_inner().status()
-    }
-
-    async fn health_client(&self) -> HealthClient<Channel> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.ops())).expect("an address");
-        HealthClient::new(endpoint.connect().await.expect("the ops listener answers"))
     }
 
     /// The page at /metrics. Its numbers are of all houses of this process.
@@ -250,6 +257,40 @@ impl House {
         let names = |ids: BTreeSet<discord_emulator::UserId>| ids.iter().map(ToString::to_string).collect();
         self.emulator.rooms().into_iter().map(|(room, inside)| (room.to_string(), names(inside))).collect()
     }
+}
+
+/// A server beside that of a house. It is not judged.
+pub struct Neighbour {
+    server: Server,
+    _store: TempDir,
+}
+
+impl Neighbour {
+    /// The Rust client, with a token for everything.
+    pub async fn parlor(&self) -> Parlor {
+        let token = Issuer::get().sign(&Token::default());
+        Parlor::connect(&format!("http://{}", self.server.api_addr()), &token).await.expect("the server answers")
+    }
+
+    /// Stops the server as SIGTERM does.
+    pub async fn stop(self) {
+        soon("the server's end", self.server.stop()).await;
+    }
+}
+
+async fn health_client(ops: SocketAddr) -> HealthClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{ops}")).expect("an address");
+    HealthClient::new(endpoint.connect().await.expect("the ops listener answers"))
+}
+
+async fn until_health(ops: SocketAddr, name: &str, wanted: ServingStatus) {
+    let mut client = health_client(ops).await;
+    let request = HealthCheckRequest { service: name.to_owned() };
+    let mut states = client.watch(request).await.expect("a known name").into_inner();
+    soon("a change of health", async {
+        while states.message().await.expect("the server lives").expect("health is told").status() != wanted {}
+    })
+    .await;
 }
 
 async fn start_server(config: Config, ahead: Arc<AtomicI64>) -> Server {

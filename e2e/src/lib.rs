@@ -25,13 +25,14 @@ pub mod soak;
 mod terminal;
 mod tokens;
 pub mod validator;
+pub mod voice;
 mod watcher;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use self::{
     archive::{Archive, Tape, now},
-    house::{House, Setup},
+    house::{House, Neighbour, Setup},
     page::{Block, Page, pages},
     process::{Process, grpcurl},
     terminal::{Running, Terminal, programs, workplace},

@@ -51,7 +51,8 @@ impl Default for Token {
             iat: now,
             exp: now + 3_600,
             guilds: vec!["*".to_owned()],
-            scope: "rooms:read rooms:write events:read participants:write webhooks:write ops".to_owned(),
+            scope: "rooms:read rooms:write events:read participants:write webhooks:write voice:listen voice:speak ops"
+                .to_owned(),
         }
     }
 }

@@ -64,7 +64,9 @@ fn dispatched(directory: &mut Directory, line: &str, now: SystemTime) -> Vec<Cha
             let news = statuses.into_iter().map(|(room, status)| News::RoomStatus(room, status));
             news.map(|news| Update::Within(guild, news)).collect()
         }
-        Ok(Payload::Reconnect | Payload::InvalidSession(_) | Payload::Ignored) | Err(_) => Vec::new(),
+        Ok(Payload::VoiceServer(_) | Payload::Reconnect | Payload::InvalidSession(_) | Payload::Ignored) | Err(_) => {
+            Vec::new()
+        }
     };
     let applied = updates.into_iter().flat_map(|update| {
         let changes = directory.apply(update.clone(), now);

@@ -21,6 +21,7 @@ use parlor_server::{
         StreamLimits, StreamRules, Webhooks,
     },
     store::{Recovered, Volatile},
+    voice::{self, Sessions, Threads},
 };
 use secrecy::SecretString;
 use tokio::runtime::{Builder, Runtime};
@@ -89,7 +90,21 @@ pub(crate) fn rooms(hub: Arc<Hub>) -> Rooms {
 /// The service of participants.
 pub(crate) fn participants(hub: Arc<Hub>) -> Participants {
     let journal = Journal::new(Arc::clone(&hub), BTreeMap::new(), Arc::new(keys::now));
-    Participants::new(hub, DiscordMembers::new(rest()), journal, rates())
+    let voice = sessions(Arc::clone(&hub));
+    Participants::new(hub, DiscordMembers::new(rest()), journal, rates(), voice, Arc::new(keys::now))
+}
+
+/// Voice sessions: none, and nobody makes one.
+fn sessions(hub: Arc<Hub>) -> Arc<Sessions> {
+    Sessions::new(voice::Settings {
+        switchboard: Arc::default(),
+        tls: voice::tls_client(None).expect("nothing is wrong with the system's certificates"),
+        consents: Arc::default(),
+        hub,
+        clock: Arc::new(keys::now),
+        most: 1,
+        threads: Threads::start().expect("the operating system gives threads"),
+    })
 }
 
 /// The service of webhooks.

@@ -9,6 +9,7 @@
 //! - [`translate`] turns Discord's JSON into [`Update`]s; nothing of Discord's formats passes it.
 //! - [`Directory`] is the pure state machine that knows who is in which room and says what changed.
 //! - [`rest`] asks Discord for things, when Discord's limits allow it.
+//! - [`voice`] is where voice sessions meet the shards: what the bot asks for, and what Discord says to it.
 //!
 //! twilight is named here and nowhere else.
 
@@ -18,6 +19,7 @@ pub mod rest;
 pub mod shard;
 pub mod translate;
 mod update;
+pub mod voice;
 
 pub use directory::{
     Change, ChangeBody, Directory, Guild, Knowledge, Remembered, Row, RowKey, Snapshot, TOMBSTONE_AGE, Touched,

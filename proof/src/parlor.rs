@@ -254,7 +254,7 @@ impl Parlor {
         self.known.damage(survives);
         let recovered = self.shelf.damaged(epoch, |key| match key {
             Key::Directory(key) => survives(key),
-            Key::Shard(_) | Key::Call(_) | Key::Life(_) => true,
+            Key::Shard(_) | Key::Call(_) | Key::Life(_) | Key::Consent(..) | Key::Voice(_) => true,
         });
         let scene = Scene { picture: self.known.picture(), guilds: self.known.guilds() };
         self.chronicle = Chronicle::new(epoch, scene);

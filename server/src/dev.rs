@@ -119,6 +119,7 @@ pub async fn start(mut config: Config, emulator_listen: SocketAddr, metrics: Met
     let authority = directory.join(VOICE_AUTHORITY_FILE);
     let written = std::fs::write(&authority, emulator.voice_authority());
     written.map_err(|source| DevError::Authority { file: authority.clone(), source })?;
+    config.discord.voice_ca_file = Some(authority.clone());
     let everything = TokenRequest {
         subject: "dev".to_owned(),
         guilds: GuildGrant::All,

@@ -79,7 +79,7 @@ impl Rule {
         let begins = |words: &[&str]| words.iter().any(|word| method.starts_with(word));
         if begins(&["Get", "List"]) {
             Self::Reads
-        } else if begins(&["Subscribe", "Watch"]) {
+        } else if begins(&["Subscribe", "Watch"]) || ["StreamAudio", "SendAudio", "ReceiveAudio"].contains(&method) {
             Self::Streams
         } else {
             Self::Changes
@@ -332,6 +332,9 @@ mod tests {
             (CREATE, Rule::Changes),
             ("/parlor.v1.ParticipantService/SetParticipantMute", Rule::Changes),
             ("/parlor.v1.VoiceEventService/SubscribeVoiceEvents", Rule::Streams),
+            ("/parlor.v1.VoiceSessionService/Connect", Rule::Changes),
+            ("/parlor.v1.VoiceSessionService/WatchSession", Rule::Streams),
+            ("/parlor.v1.VoiceSessionService/SendAudio", Rule::Streams),
             ("/", Rule::Changes),
         ] {
             assert_eq!(Rule::of_method(method), rule, "{method}");

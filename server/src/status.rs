@@ -145,6 +145,21 @@ reasons! {
     /// The room has as many participants as its `user_limit` says.
     RoomFull = "ROOM_FULL", FailedPrecondition,
         "Choose another room, wait until somebody leaves, or set `ignore_user_limit`.";
+    /// There is no such voice session, or it is over.
+    VoiceSessionUnknown = "VOICE_SESSION_UNKNOWN", NotFound,
+        "Connect again; `WatchSession` and the last message of a stream say why a session ended.";
+    /// The bot is in another room of the guild; metadata `room_id` names it.
+    VoiceSessionElsewhere = "VOICE_SESSION_ELSEWHERE", FailedPrecondition,
+        "Use that session, or wait until it is over: a bot is in one room of a guild at a time.";
+    /// Discord did not let the bot into the room; metadata `ending` says how.
+    VoiceRefused = "VOICE_REFUSED", FailedPrecondition,
+        "Look whether the room is full and whether the bot may connect to it.";
+    /// The server carries as many voice sessions as it may.
+    VoiceSessionQuota = "VOICE_SESSION_QUOTA", ResourceExhausted,
+        "Disconnect sessions that are no longer needed; the operator may raise `voice.sessions`.";
+    /// The voice session has as many sources as it takes.
+    VoiceSourceQuota = "VOICE_SOURCE_QUOTA", ResourceExhausted,
+        "End a stream that speaks; what it said may be mixed on your side.";
     /// There is no such webhook in the guild.
     WebhookUnknown = "WEBHOOK_UNKNOWN", NotFound,
         "Look at `ListWebhooks`; one that is gone never comes back.";
@@ -389,6 +404,7 @@ mod tests {
             include_str!("../../proto/parlor/v1/participants.proto"),
             include_str!("../../proto/parlor/v1/rooms.proto"),
             include_str!("../../proto/parlor/v1/voice_events.proto"),
+            include_str!("../../proto/parlor/v1/voice_sessions.proto"),
             include_str!("../../proto/parlor/v1/webhooks.proto"),
         ]
         .concat();

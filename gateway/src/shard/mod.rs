@@ -8,6 +8,7 @@ mod pacing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -21,6 +22,10 @@ use twilight_gateway::{
     CloseFrame, Config, ConfigBuilder, Intents, Message, Session, Shard, ShardId, error::ReceiveMessageErrorType,
     queue::InMemoryQueue,
 };
+use twilight_model::{
+    gateway::payload::outgoing::UpdateVoiceState,
+    id::{Id, marker::ChannelMarker},
+};
 
 use self::{close::Ending, pacing::Pacing};
 use crate::{
@@ -28,6 +33,7 @@ use crate::{
     rest::SessionStartLimit,
     translate::{Payload, status_request, translate},
     update::{Delivery, GuildSnapshot, Loss, News, RoomKind, SessionPlace, ShardIndex, Update},
+    voice::{Switchboard, VoiceWish},
 };
 
 /// What Parlor asks Discord to tell: guilds with their channels, and voice states. Neither is a privileged intent.
@@ -62,6 +68,8 @@ pub struct GatewayConfig {
     /// Whether the sessions outlive the process. If so they are left open at the end, and the bot shows as online for
     /// as long as Discord keeps them.
     pub keep_sessions: bool,
+    /// Where voice sessions ask, and hear.
+    pub voice: Arc<Switchboard>,
 }
 
 /// Discord refused the bot with a close code that repeating cannot mend.
@@ -98,6 +106,7 @@ pub async fn run(
             shutdown: shutdown.clone(),
             resume: config.resume.remove(&ShardIndex(index)),
             keep_session: config.keep_sessions,
+            voice: Arc::clone(&config.voice),
             pacing: Pacing::default(),
             unanswered: BTreeSet::new(),
             last_heard: now,
@@ -121,6 +130,7 @@ struct ShardTask {
     /// What it takes to go on with the session on another connection.
     resume: Option<SessionPlace>,
     keep_session: bool,
+    voice: Arc<Switchboard>,
     pacing: Pacing,
     /// The guilds whose status lines were asked for and have not come.
     unanswered: BTreeSet<GuildId>,
@@ -189,9 +199,14 @@ impl ShardTask {
         let start_limit = tokio::time::sleep(START_GRACE);
         tokio::pin!(start_limit);
         let mut started = false;
+        let mut wishes = self.voice.wishes();
         loop {
             let next = tokio::select! {
                 next = shard.next() => next,
+                Ok(()) = wishes.changed(), if started => {
+                    self.carry_out_wishes(shard);
+                    continue;
+                }
                 () = shutdown.cancelled() => return Exit::Shutdown,
                 () = &mut start_limit, if !started => {
                     shard.close(CloseFrame::RESUME);
@@ -225,6 +240,11 @@ impl ShardTask {
                     self.sign_of_life(shard);
                     continue;
                 }
+                Ok(Payload::VoiceServer(server)) => {
+                    self.voice.assigned(server);
+                    self.sign_of_life(shard);
+                    continue;
+                }
                 Ok(Payload::Reconnect) => {
                     flush_close(shard).await;
                     return Exit::Ended(Ending::ReconnectAsked);
@@ -239,6 +259,7 @@ impl ShardTask {
                     continue;
                 }
             };
+            updates.iter().for_each(|update| self.voice.heard(update, |guild| self.is_ours(guild)));
             match updates.first() {
                 Some(Update::SessionStarted { .. } | Update::SessionResumed(_)) => {
                     started = true;
@@ -246,6 +267,7 @@ impl ShardTask {
                     let resumed = matches!(updates.first(), Some(Update::SessionResumed(_)));
                     info!(shard = self.index.0, resumed, "gateway session is up");
                     self.ask_again(shard, resumed);
+                    self.carry_out_wishes(shard);
                 }
                 Some(Update::Guild(guild)) => self.ask_for_statuses(shard, guild),
                 Some(
@@ -310,6 +332,20 @@ impl ShardTask {
         self.unanswered.remove(&guild);
         let news = statuses.into_iter().map(|(room, status)| Update::Within(guild, News::RoomStatus(room, status)));
         news.collect()
+    }
+
+    /// Whether Discord tells of the guild on this shard (Discord docs, events/gateway, "Sharding").
+    fn is_ours(&self, guild: GuildId) -> bool {
+        (guild.get() >> 22) % u64::from(self.id.total()) == u64::from(self.id.number())
+    }
+
+    /// Asks Discord for what voice sessions want.
+    fn carry_out_wishes(&self, shard: &Shard<InMemoryQueue>) {
+        for (guild, VoiceWish { room, self_mute, self_deaf }) in self.voice.take(|guild| self.is_ours(guild)) {
+            let Some(guild) = Id::new_checked(guild.get()) else { continue };
+            let room: Option<Id<ChannelMarker>> = room.and_then(|room| Id::new_checked(room.get()));
+            shard.command(&UpdateVoiceState::new(guild, room, self_deaf, self_mute));
+        }
     }
 
     fn delivery(&self, update: Option<Update>, session: Option<SessionPlace>) -> Delivery {

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::{
     id::{GuildId, RoomId, UserId},
     update::{GuildSnapshot, News, Profile, ShardIndex, Update, VoiceState},
+    voice::VoiceServer,
 };
 
 /// A dispatch could not be read. It is skipped: what it would have told comes with the next guild snapshot.
@@ -31,10 +32,12 @@ pub enum TranslateError {
 }
 
 /// What one gateway payload says.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub enum Payload {
     /// News for the directory.
     Update(Update),
+    /// A voice server is assigned to the bot.
+    VoiceServer(VoiceServer),
     /// What a guild's voice channels show below their names, as [`status_request`] has asked for.
     Statuses {
         /// The guild.
@@ -126,6 +129,10 @@ fn dispatch<'de, D: Deserializer<'de>>(shard: ShardIndex, event: &str, data: D) 
         "VOICE_STATE_UPDATE" => {
             let state: wire::RawVoiceState<'_> = read("VOICE_STATE_UPDATE", data)?;
             state.guild_id.map(|guild| Update::Within(guild, News::Voice(state.into_state(guild))))
+        }
+        "VOICE_SERVER_UPDATE" => {
+            let server: wire::VoiceServerUpdate = read("VOICE_SERVER_UPDATE", data)?;
+            return Ok(server.into_server().map_or(Payload::Ignored, Payload::VoiceServer));
         }
         "GUILD_MEMBER_UPDATE" => {
             let member: wire::Member<'_> = read("GUILD_MEMBER_UPDATE", data)?;
@@ -259,7 +266,9 @@ mod tests {
             {"id":"100000000000000004","voice_start_time":7}]}}"#;
         let room = |number: u64| RoomId::new(100_000_000_000_000_000 + number);
         let statuses = vec![(room(2), Some("chess".to_owned())), (room(3), None)];
-        assert_eq!(translate(SHARD, text).expect("translates"), Payload::Statuses { guild, statuses });
+        let payload = translate(SHARD, text).expect("translates");
+        let Payload::Statuses { guild: told, statuses: lines } = payload else { panic!("status lines: {payload:?}") };
+        assert_eq!((told, lines), (guild, statuses));
     }
 
     #[test]
@@ -276,11 +285,32 @@ mod tests {
     #[test]
     fn control_payloads_are_told_apart() {
         let read = |text| translate(SHARD, text).expect("translates");
-        assert_eq!(read(r#"{"op":7,"d":null}"#), Payload::Reconnect);
-        assert_eq!(read(r#"{"op":9,"d":true}"#), Payload::InvalidSession(true));
-        assert_eq!(read(r#"{"op":9,"d":false}"#), Payload::InvalidSession(false));
-        assert_eq!(read(r#"{"op":11}"#), Payload::Ignored);
-        assert_eq!(read(r#"{"op":0,"t":"TYPING_START","d":{}}"#), Payload::Ignored);
+        assert!(matches!(read(r#"{"op":7,"d":null}"#), Payload::Reconnect));
+        assert!(matches!(read(r#"{"op":9,"d":true}"#), Payload::InvalidSession(true)));
+        assert!(matches!(read(r#"{"op":9,"d":false}"#), Payload::InvalidSession(false)));
+        assert!(matches!(read(r#"{"op":11}"#), Payload::Ignored));
+        assert!(matches!(read(r#"{"op":0,"t":"TYPING_START","d":{}}"#), Payload::Ignored));
+    }
+
+    #[test]
+    fn a_voice_server_may_be_gone_and_its_token_is_not_shown() {
+        let read = |endpoint: &str| {
+            let text = format!(
+                r#"{{"op":0,"t":"VOICE_SERVER_UPDATE","d":{{"token":"canary","guild_id":"100000000000000001","endpoint":{endpoint}}}}}"#
+            );
+            let payload = translate(SHARD, &text).expect("translates");
+            assert!(!format!("{payload:?}").contains("canary"));
+            let Payload::VoiceServer(server) = payload else { panic!("a voice server") };
+            server
+        };
+        let server = read(r#""c-ams01.discord.media:2087""#);
+        assert_eq!(server.guild, GuildId::new(100_000_000_000_000_001));
+        assert_eq!(server.endpoint.as_deref(), Some("c-ams01.discord.media:2087"));
+        assert_eq!(read("null").endpoint, None);
+        // A call outside guilds is not the bot's.
+        let call =
+            r#"{"op":0,"t":"VOICE_SERVER_UPDATE","d":{"token":"t","channel_id":"100000000000000002","endpoint":null}}"#;
+        assert!(matches!(translate(SHARD, call).expect("translates"), Payload::Ignored));
     }
 
     #[test]
@@ -294,7 +324,7 @@ mod tests {
             assert_eq!(update(&text), Update::SessionResumed(SHARD), "{text}");
         }
         let typing = format!(r#"{{"t":"TYPING_START","s":9,"op":0,"d":{data}}}"#);
-        assert_eq!(translate(SHARD, &typing).expect("translates"), Payload::Ignored);
+        assert!(matches!(translate(SHARD, &typing).expect("translates"), Payload::Ignored));
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use crate::{
     id::{CategoryId, GuildId, RoomId, UserId},
     update::{Profile, RoomFacts, RoomKind, VideoQuality, VoiceFlags, VoiceSessionId, VoiceState},
+    voice::VoiceServer,
 };
 
 /// Where Discord serves pictures from (Discord reference, "Image Formatting").
@@ -244,6 +246,21 @@ impl Member<'_> {
         };
         let display_name = self.nick.or(user.global_name).map_or(user.username, |Text(name)| name).into_owned();
         Some((user.id, Profile { display_name, avatar_url, is_bot: user.bot }))
+    }
+}
+
+/// VOICE_SERVER_UPDATE. Only calls outside guilds have none.
+#[derive(Deserialize)]
+pub(super) struct VoiceServerUpdate {
+    guild_id: Option<GuildId>,
+    endpoint: Option<String>,
+    token: SecretString,
+}
+
+impl VoiceServerUpdate {
+    pub(super) fn into_server(self) -> Option<VoiceServer> {
+        let Self { guild_id, endpoint, token } = self;
+        guild_id.map(|guild| VoiceServer { guild, endpoint, token })
     }
 }
 

@@ -10,6 +10,7 @@ use parlor_gateway::{
     Delivery, Loss, ShardIndex, Update,
     rest::{GatewayInfo, Rest, RestError},
     shard::{self, GatewayConfig},
+    voice::Switchboard,
 };
 use parlor_proto::v1::UpstreamState;
 use secrecy::SecretString;
@@ -37,11 +38,13 @@ pub(super) struct Link {
     /// Whether Discord's sessions outlive the process.
     pub(super) keep_sessions: bool,
     pub(super) clock: Clock,
+    /// Where voice sessions ask, and hear.
+    pub(super) voice: Arc<Switchboard>,
 }
 
 /// Connects to the gateway and feeds the hub until told to stop, or until Discord refuses for good.
 pub(super) async fn run(link: Link, stop: CancellationToken) {
-    let Link { token, url, shards, rest, hub, keep_sessions, clock } = link;
+    let Link { token, url, shards, rest, hub, keep_sessions, clock, voice } = link;
     // What cannot be told to the hub is told to nobody: the process is ending.
     let refused = async || {
         let (shard, last_heard) = (ShardIndex(0), clock());
@@ -62,6 +65,7 @@ pub(super) async fn run(link: Link, stop: CancellationToken) {
         // Among more shards, or fewer, a shard's session is about other guilds.
         resume: if hub.stored_shards() == shards { hub.sessions().clone() } else { BTreeMap::new() },
         keep_sessions,
+        voice,
     };
     info!(
         url = config.url,

@@ -13,12 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parlor_gateway::rest::{Rest, RestSetupError};
+use parlor_gateway::{
+    rest::{Rest, RestSetupError},
+    voice::Switchboard,
+};
 use parlor_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
         participant_service_server::ParticipantServiceServer, room_service_server::RoomServiceServer,
-        webhook_service_server::WebhookServiceServer,
+        voice_session_service_server::VoiceSessionServiceServer, webhook_service_server::WebhookServiceServer,
     },
 };
 use thiserror::Error;
@@ -35,15 +38,19 @@ use crate::{
     rates::Rates,
     rooms::{CallKey, CallRecord},
     services::{
-        DiscordMembers, DiscordRooms, DiscordWebhooks, EventService, Journal, Participants, RoomQuota, Rooms,
-        StreamLimits, StreamRules, Webhooks,
+        DiscordMembers, DiscordRooms, DiscordVoice, DiscordWebhooks, EventService, Journal, Participants, RoomQuota,
+        Rooms, StreamLimits, StreamRules, VoiceParts, VoiceSessions, Webhooks,
     },
     store::{self, Disk, OpenError, Recovered, SecretError, Volatile},
     telemetry::{GrpcMetricsLayer, Health, Metrics, OpsPages, Readiness, ops_router},
+    voice::{self, Consent, Consents, SessionRecord, Sessions, Threads, VoiceTlsError},
 };
 
 /// How often callers are forgotten who have not called for a while.
 const FORGETTING: Duration = Duration::from_secs(60);
+
+/// How long voice sessions take to end, at most.
+const VOICE_ENDS: Duration = Duration::from_secs(2);
 
 /// How long clients of a draining server take to come back, at most.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(3);
@@ -74,6 +81,12 @@ pub enum StartError {
     /// The store's directory cannot be used.
     #[error("cannot use the store's directory")]
     Secret(#[from] SecretError),
+    /// The certificates of voice servers cannot be used.
+    #[error("cannot set up the client for voice servers")]
+    Voice(#[from] VoiceTlsError),
+    /// The operating system gives no threads.
+    #[error("cannot start the threads of voice")]
+    Threads(#[source] io::Error),
     /// The store cannot be opened.
     #[error("cannot open the store")]
     Store(#[from] OpenError),
@@ -141,8 +154,18 @@ impl Server {
         let keys = watch_keys(key_source, &last)?;
         let authenticator = Arc::new(Authenticator::new(Verifier::new(token_rules), keys, Arc::clone(&clock)));
         let rest = Arc::new(Rest::new(config.discord.api_url.as_str(), &bot_token)?);
-        let (hub, calls) = open_hub(&config, &clock)?;
+        let Opened { hub, calls, consents, voices } = open_hub(&config, &clock)?;
         let hub = Arc::new(hub);
+        let switchboard = Arc::<Switchboard>::default();
+        let sessions = Sessions::new(voice::Settings {
+            switchboard: Arc::clone(&switchboard),
+            tls: voice::tls_client(config.discord.voice_ca_file.as_ref())?,
+            consents: Arc::new(consents),
+            hub: Arc::clone(&hub),
+            clock: Arc::clone(&clock),
+            most: usize_of(config.voice.sessions),
+            threads: Threads::start().map_err(StartError::Threads)?,
+        });
 
         let (health, health_service) = Health::new().await;
         let streams_end = CancellationToken::new();
@@ -167,6 +190,8 @@ impl Server {
             DiscordMembers::new(Arc::clone(&rest)),
             journal.clone(),
             Arc::clone(&rates),
+            Arc::clone(&sessions),
+            Arc::clone(&clock),
         );
         let participants = ParticipantServiceServer::new(participants)
             .max_decoding_message_size(usize_of(config.limits.message_bytes));
@@ -179,11 +204,24 @@ impl Server {
         );
         let webhooks =
             WebhookServiceServer::new(webhooks).max_decoding_message_size(usize_of(config.limits.message_bytes));
+        let voice_sessions = VoiceSessions::new(VoiceParts {
+            sessions: Arc::clone(&sessions),
+            hub: Arc::clone(&hub),
+            discord: DiscordVoice::new(Arc::clone(&rest)),
+            rates: Arc::clone(&rates),
+            limits: rules.limits.clone(),
+            draining: streams_end.clone(),
+            clock: Arc::clone(&clock),
+            announcement: config.voice.announcement.clone(),
+        });
+        let voice_sessions = VoiceSessionServiceServer::new(voice_sessions)
+            .max_decoding_message_size(usize_of(config.limits.message_bytes));
         let events = EventService::new(Arc::clone(&hub), rules, Arc::clone(&clock));
 
         let mut routes = Routes::new(rooms)
             .add_service(participants)
             .add_service(webhooks)
+            .add_service(voice_sessions)
             .add_service(events)
             .add_service(health_service.clone());
         if config.server.reflection {
@@ -210,6 +248,7 @@ impl Server {
         let ops = tokio::spawn(async move { ops.await });
         tokio::spawn(metrics.keep(last.clone()));
         tokio::spawn(last.clone().run_until_cancelled_owned(forget(rates)));
+        tokio::spawn(last.clone().run_until_cancelled_owned(voice::rejoin(Arc::clone(&sessions), voices)));
 
         let gateway_ends = CancellationToken::new();
         let gateway = tokio::spawn(gateway::run(
@@ -221,6 +260,7 @@ impl Server {
                 hub: Arc::clone(&hub),
                 keep_sessions: config.store.kind == StoreKind::Disk,
                 clock,
+                voice: switchboard,
             },
             gateway_ends.clone(),
         ));
@@ -243,6 +283,7 @@ impl Server {
             streams_end,
             serving_ends,
             gateway_ends,
+            sessions,
             hub,
             last,
         };
@@ -273,8 +314,17 @@ impl Server {
     }
 }
 
-/// Opens the store, and a hub that goes on from what it held. Beside it, the calls that the store knows of.
-fn open_hub(config: &Config, clock: &Clock) -> Result<(Hub, BTreeMap<CallKey, CallRecord>), StartError> {
+/// What the store held.
+struct Opened {
+    hub: Hub,
+    calls: BTreeMap<CallKey, CallRecord>,
+    consents: Consents,
+    /// Voice sessions that are to be taken up again.
+    voices: Vec<SessionRecord>,
+}
+
+/// Opens the store, and a hub that goes on from what it held. Beside it, the calls and consents that the store knows of.
+fn open_hub(config: &Config, clock: &Clock) -> Result<Opened, StartError> {
     let secret = store::cursor_secret(&config.store.dir)?;
     let settings = hub::Settings {
         key: CursorKey::new(&secret),
@@ -287,12 +337,21 @@ fn open_hub(config: &Config, clock: &Clock) -> Result<(Hub, BTreeMap<CallKey, Ca
     };
     let (wall, now) = (clock(), Instant::now());
     Ok(match config.store.kind {
-        StoreKind::Memory => (Hub::start(Recovered::nothing(), Volatile, settings, wall, now), BTreeMap::new()),
+        StoreKind::Memory => Opened {
+            hub: Hub::start(Recovered::nothing(), Volatile, settings, wall, now),
+            calls: BTreeMap::new(),
+            consents: Consents::default(),
+            voices: Vec::new(),
+        },
         StoreKind::Disk => {
             let (disk, recovered) = Disk::open(&config.store.dir, wall)?;
             let calls = recovered.calls().filter_map(|(key, bytes)| Some((key, CallRecord::from_bytes(bytes)?)));
             let calls = calls.collect();
-            (Hub::start(recovered, disk, settings, wall, now), calls)
+            let consents = recovered.consents().map(|(who, bytes)| (who, Consent::from_bytes(bytes)));
+            let consents = Consents::new(consents);
+            let voices = recovered.voices().filter_map(|(guild, bytes)| SessionRecord::from_bytes(guild, bytes));
+            let voices = voices.collect();
+            Opened { hub: Hub::start(recovered, disk, settings, wall, now), calls, consents, voices }
         }
     })
 }
@@ -340,6 +399,7 @@ struct Drain {
     streams_end: CancellationToken,
     serving_ends: CancellationToken,
     gateway_ends: CancellationToken,
+    sessions: Arc<Sessions>,
     hub: Arc<Hub>,
     last: CancellationToken,
 }
@@ -358,6 +418,10 @@ impl Drain {
         if tokio::time::timeout_at(deadline.into(), &mut api).await.is_err() {
             warn!("calls were still open at the drain limit and are cut");
             api.abort();
+        }
+        // While the gateway is there to say that the bot leaves.
+        if tokio::time::timeout(VOICE_ENDS, self.sessions.drain()).await.is_err() {
+            warn!("voice sessions did not end in time");
         }
         self.gateway_ends.cancel();
         if tokio::time::timeout(Duration::from_secs(2), gateway).await.is_err() {

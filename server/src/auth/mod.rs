@@ -36,8 +36,8 @@ pub use error::{AuthError, Denied, TokenError};
 pub use jwks::{JwksError, KeySet, SigningAlgorithm, VerificationKey};
 pub use layer::{AuthLayer, AuthService, principal_of};
 pub use permit::{
-    Action, ChangeParticipants, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage,
-    UpdateRoom, UseWebhooks, WatchEvents,
+    Action, ChangeParticipants, CreateRoom, EndRoom, ForceDisconnect, ForceEndRoom, ForceUpdateRoom, Listen, Permit,
+    ReadRooms, SendMessage, Speak, UpdateRoom, UseWebhooks, WatchEvents,
 };
 pub use principal::{GuildGrant, Principal, Subject};
 pub use refresh::{RefreshRules, Schedule, UnknownKid};

@@ -49,6 +49,12 @@ actions! {
     WatchEvents: EventsRead;
     /// Move, disconnect, mute and deafen participants.
     ChangeParticipants: ParticipantsWrite;
+    /// Hear voice sessions.
+    Listen: VoiceListen;
+    /// Speak in voice sessions.
+    Speak: VoiceSpeak;
+    /// End a voice session that others keep, too.
+    ForceDisconnect: Ops;
     /// Make, list, delete and execute webhooks.
     UseWebhooks: WebhooksWrite;
 }

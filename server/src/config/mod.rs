@@ -18,5 +18,6 @@ pub use resolve::{
 };
 pub use settings::{
     EventsConfig, LimitsConfig, LogConfig, LogFormat, OpsConfig, RatesConfig, StoreConfig, StoreKind, TlsVersion,
+    VoiceConfig,
 };
 pub use units::{HttpsUrl, Origin, UnitError, WssUrl};

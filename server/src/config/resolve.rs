@@ -9,7 +9,7 @@ use super::{
     load::{Mode, Problem},
     settings::{
         AuthSettings, DiscordSettings, EventsConfig, LimitsConfig, LogConfig, OpsConfig, RatesConfig, ServerSettings,
-        Settings, StoreConfig, TlsVersion,
+        Settings, StoreConfig, TlsVersion, VoiceConfig,
     },
     units::{HttpsUrl, Origin, WssUrl},
 };
@@ -32,6 +32,8 @@ pub struct Config {
     pub discord: DiscordConfig,
     /// The event log.
     pub events: EventsConfig,
+    /// Voice sessions.
+    pub voice: VoiceConfig,
     /// What outlives the process.
     pub store: StoreConfig,
     /// The log lines.
@@ -95,6 +97,8 @@ pub struct DiscordConfig {
     pub api_url: HttpsUrl,
     /// Where Discord's gateway is; where it is not set, Discord is asked.
     pub gateway_url: Option<WssUrl>,
+    /// Certificates that voice servers are known by; those of the system where it is not set.
+    pub voice_ca_file: Option<PathBuf>,
     /// How many shards to run; as many as Discord recommends where it is not set.
     pub shards: Option<u32>,
 }
@@ -178,6 +182,7 @@ pub(super) fn resolve(
         auth: auth(settings.auth, &mut report),
         discord: discord(settings.discord, &mut report),
         events: settings.events,
+        voice: voice(settings.voice, &mut report),
         store: settings.store,
         log: log(settings.log, &mut report),
     }
@@ -274,7 +279,13 @@ fn discord(settings: DiscordSettings, report: &mut Report<'_>) -> DiscordConfig 
         },
         (None, None) => None,
     };
-    DiscordConfig { token, api_url: settings.api_url, gateway_url: settings.gateway_url, shards: settings.shards }
+    DiscordConfig {
+        token,
+        api_url: settings.api_url,
+        gateway_url: settings.gateway_url,
+        voice_ca_file: settings.voice_ca_file,
+        shards: settings.shards,
+    }
 }
 
 /// A token is printable ASCII without spaces: anything else cannot be sent, and is a mistake in copying.
@@ -307,6 +318,17 @@ fn read_secret(path: &Path) -> Result<String, SecretFileError> {
         }
     }
     Ok(fs::read_to_string(path)?)
+}
+
+/// The longest message that Discord takes (Discord docs, resources/message).
+const LONGEST_MESSAGE: usize = 2_000;
+
+fn voice(settings: VoiceConfig, report: &mut Report<'_>) -> VoiceConfig {
+    let length = settings.announcement.chars().count();
+    if settings.announcement.trim().is_empty() || length > LONGEST_MESSAGE {
+        report.add("voice.announcement", format!("has {length} characters; it needs 1 to {LONGEST_MESSAGE}"));
+    }
+    settings
 }
 
 fn log(settings: LogConfig, report: &mut Report<'_>) -> LogConfig {

@@ -18,6 +18,7 @@ pub(super) struct Settings {
     pub(super) auth: AuthSettings,
     pub(super) discord: DiscordSettings,
     pub(super) events: EventsConfig,
+    pub(super) voice: VoiceConfig,
     pub(super) store: StoreConfig,
     pub(super) log: LogConfig,
 }
@@ -267,6 +268,8 @@ pub(super) struct DiscordSettings {
     pub(super) api_url: HttpsUrl,
     /// Where it is not set, Discord is asked.
     pub(super) gateway_url: Option<WssUrl>,
+    /// Certificates in PEM that voice servers are known by; those of the system where it is not set.
+    pub(super) voice_ca_file: Option<PathBuf>,
     /// Where it is not set, as many as Discord recommends.
     #[serde(deserialize_with = "optional_number::<1, 65_536, _>")]
     pub(super) shards: Option<u32>,
@@ -279,6 +282,7 @@ impl Default for DiscordSettings {
             token_file: None,
             api_url: "https://discord.com/api/v10".parse().expect("the default is a URL"),
             gateway_url: None,
+            voice_ca_file: None,
             shards: None,
         }
     }
@@ -310,6 +314,23 @@ impl Default for EventsConfig {
             retention_bytes: 16 * 1024 * 1024,
             heartbeat: Duration::from_secs(15),
         }
+    }
+}
+
+/// `[voice]`: sessions in rooms.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoiceConfig {
+    /// Sessions at a time.
+    #[serde(deserialize_with = "number::<1, 100_000, _>")]
+    pub sessions: u32,
+    /// What a room's text is told when somebody begins to listen, where the session asks for it: up to 2,000 characters.
+    pub announcement: String,
+}
+
+impl Default for VoiceConfig {
+    fn default() -> Self {
+        Self { sessions: 100, announcement: "🎧 This room is being listened to through Parlor.".to_owned() }
     }
 }
 

@@ -121,8 +121,8 @@ impl Writer {
         for (name, value) in &recovered.rows {
             match name {
                 Key::Directory(name) => rows.push((*name, value.clone())),
-                // Whoever keeps calls reads them; what was noted of a room's life follows below.
-                Key::Call(_) | Key::Life(_) => {}
+                // Whoever keeps calls reads them, and voice its own; what was noted of a room's life follows below.
+                Key::Call(_) | Key::Life(_) | Key::Consent(..) | Key::Voice(_) => {}
                 Key::Shard(shard) => match ShardRecord::from_bytes(value) {
                     Some(record) => drop(known.insert(*shard, record)),
                     None => whole = false,

@@ -11,16 +11,18 @@ mod participants;
 mod quota;
 mod rooms;
 mod streams;
+mod voice;
 mod webhooks;
 mod wire;
 
 pub use self::{
     calls::Journal,
-    discord::{DiscordMembers, DiscordRooms, DiscordWebhooks},
+    discord::{DiscordMembers, DiscordRooms, DiscordVoice, DiscordWebhooks},
     events::{EventService, StreamRules},
     participants::Participants,
     quota::RoomQuota,
     rooms::Rooms,
     streams::StreamLimits,
+    voice::{VoiceParts, VoiceSessions},
     webhooks::Webhooks,
 };

@@ -22,11 +22,13 @@ use super::{
     pages,
 };
 use crate::{
-    auth::{ChangeParticipants, Permit, ReadRooms, principal_of},
+    auth::{ChangeParticipants, Clock, Permit, ReadRooms, principal_of},
     hub::Hub,
     rates::Rates,
     rooms::mark_of,
     status::{Failure, Reason},
+    store::Key,
+    voice::{Consent, Sessions},
 };
 
 /// How long a call that asks Discord may take where the caller does not say.
@@ -47,6 +49,8 @@ struct Shared {
     hub: Arc<Hub>,
     discord: DiscordMembers,
     rates: Arc<Rates>,
+    voice: Arc<Sessions>,
+    clock: Clock,
 }
 
 /// What is to be so of somebody.
@@ -180,8 +184,15 @@ change!(
 
 impl Participants {
     /// A service over this hub and this Discord.
-    pub fn new(hub: Arc<Hub>, discord: DiscordMembers, journal: Journal, rates: Arc<Rates>) -> Self {
-        Self { shared: Arc::new(Shared { hub, discord, rates }), journal }
+    pub fn new(
+        hub: Arc<Hub>,
+        discord: DiscordMembers,
+        journal: Journal,
+        rates: Arc<Rates>,
+        voice: Arc<Sessions>,
+        clock: Clock,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { hub, discord, rates, voice, clock }), journal }
     }
 
     /// Has somebody changed as the request says, once.
@@ -287,6 +298,65 @@ impl ParticipantService for Participants {
     ) -> Result<Response<v1::SetParticipantDeafenResponse>, Status> {
         self.change(request).await
     }
+
+    async fn set_audio_consent(
+        &self,
+        request: Request<v1::SetAudioConsentRequest>,
+    ) -> Result<Response<v1::SetAudioConsentResponse>, Status> {
+        let principal = principal_of(request.extensions())?;
+        principal.covered::<ChangeParticipants>()?;
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let guild: Option<GuildId> = fields.id("guild_id", &request.guild_id);
+        let user: Option<UserId> = fields.id("user_id", &request.user_id);
+        fields.finish()?;
+        let (guild, user) = guild.zip(user).expect("missing ids are wrong fields");
+        principal.permit::<ChangeParticipants>(guild)?;
+        let consent = Arc::clone(&self.shared).note_consent(guild, user, request.opted_out).await?;
+        Ok(Response::new(v1::SetAudioConsentResponse { consent: Some(show_consent(guild, user, consent)) }))
+    }
+
+    async fn list_audio_consents(
+        &self,
+        request: Request<v1::ListAudioConsentsRequest>,
+    ) -> Result<Response<v1::ListAudioConsentsResponse>, Status> {
+        let principal = principal_of(request.extensions())?;
+        let granted = principal.covered::<ReadRooms>()?;
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let only: Option<GuildId> = fields.optional_id("guild_id", &request.guild_id);
+        let size = fields.page_size(request.page_size);
+        let question = ("consents", granted, only);
+        let after = pages::open(&question, &request.page_token).unwrap_or_else(|_| {
+            fields.wrong("page_token", "is not from an answer to the same request");
+            None
+        });
+        fields.finish()?;
+        if let Some(guild) = only {
+            principal.permit::<ReadRooms>(guild)?;
+        }
+        let all = self.shared.voice.consents().all();
+        let mut listed = all
+            .into_iter()
+            .filter(|(guild, ..)| granted.covers(*guild) && only.is_none_or(|only| only == *guild))
+            .filter(|(guild, user, _)| after.is_none_or(|after| (guild.get(), user.get()) > after));
+        let page: Vec<_> = listed.by_ref().take(size).collect();
+        let more = listed.next().is_some();
+        let last = page.last().filter(|_| more).map(|(guild, user, _)| (guild.get(), user.get()));
+        Ok(Response::new(v1::ListAudioConsentsResponse {
+            next_page_token: last.map(|last| pages::seal(&question, last)).unwrap_or_default(),
+            consents: page.into_iter().map(|(guild, user, consent)| show_consent(guild, user, Some(consent))).collect(),
+        }))
+    }
+}
+
+fn show_consent(guild: GuildId, user: UserId, consent: Option<Consent>) -> v1::AudioConsent {
+    v1::AudioConsent {
+        guild_id: guild.to_string(),
+        user_id: user.to_string(),
+        opted_out: consent.is_some(),
+        update_time: consent.map(|consent| consent.noted_at.into()),
+    }
 }
 
 fn unknown_room(room: RoomId) -> Failure {
@@ -330,6 +400,39 @@ impl Shared {
             cursor,
             request_id: id.to_string(),
         })
+    }
+
+    /// Notes whether somebody wants to be heard: stored first, and then so in every session.
+    async fn note_consent(
+        self: Arc<Self>,
+        guild: GuildId,
+        user: UserId,
+        opted_out: bool,
+    ) -> Result<Option<Consent>, Failure> {
+        if !self.hub.snapshot().guilds.contains_key(&guild) {
+            let failure = Failure::new(Reason::GuildUnknown, "the bot is not in this guild: invite it first");
+            return Err(failure.with("guild_id", guild.to_string()));
+        }
+        let not_stored = || {
+            let failure = Failure::new(Reason::StoreUnavailable, "what happens cannot be stored at the moment");
+            failure.retry_after(Duration::from_secs(1))
+        };
+        if !self.hub.is_writable() {
+            return Err(not_stored());
+        }
+        let consents = self.voice.consents();
+        let before = consents.get(guild, user);
+        if before.is_some() == opted_out {
+            return Ok(before);
+        }
+        let wall = (self.clock)();
+        let consent = opted_out.then_some(Consent { noted_at: wall });
+        let row = consent.map(Consent::to_bytes);
+        let stored = self.hub.act(wall, move |draft| draft.keep(Key::Consent(guild, user), row)).await;
+        stored.map_err(|_| not_stored())?;
+        consents.set(guild, user, consent);
+        self.voice.set_opted_out(guild, user, opted_out);
+        Ok(consent)
     }
 
     /// Waits a while for Discord's word of the change.

@@ -26,7 +26,7 @@ use super::{
 use crate::hub::{Epoch, Sequence};
 
 /// The format that this version writes. Each change of what the bytes mean is a new one, with a step in `migrate`.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 pub(super) const FILE: &str = "parlor.redb";
 

@@ -15,7 +15,7 @@ mod tests;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use parlor_gateway::RoomId;
+use parlor_gateway::{GuildId, RoomId, UserId};
 use thiserror::Error;
 
 pub use self::{
@@ -95,7 +95,7 @@ impl Recovered {
     /// would bring only what is new, and nobody else would notice what is missing.
     pub fn after_loss(rows: Vec<(Key, Vec<u8>)>) -> Self {
         let rows = rows.into_iter().filter_map(|(key, value)| match key {
-            Key::Directory(_) | Key::Call(_) | Key::Life(_) => Some((key, value)),
+            Key::Directory(_) | Key::Call(_) | Key::Life(_) | Key::Consent(..) | Key::Voice(_) => Some((key, value)),
             Key::Shard(_) => Some((key, ShardRecord::from_bytes(&value)?.without_session().to_bytes())),
         });
         Self { rows: rows.collect(), continuity: Continuity::Damaged, ..Self::nothing() }
@@ -106,6 +106,22 @@ impl Recovered {
         self.rows.iter().filter_map(
             |(key, value)| {
                 if let Key::Life(room) = key { Some((*room, value.as_slice())) } else { None }
+            },
+        )
+    }
+
+    /// Who does not want to be heard.
+    pub fn consents(&self) -> impl Iterator<Item = ((GuildId, UserId), &[u8])> {
+        self.rows.iter().filter_map(|(key, value)| {
+            if let Key::Consent(guild, user) = key { Some(((*guild, *user), value.as_slice())) } else { None }
+        })
+    }
+
+    /// The voice sessions that are to be taken up again.
+    pub fn voices(&self) -> impl Iterator<Item = (GuildId, &[u8])> {
+        self.rows.iter().filter_map(
+            |(key, value)| {
+                if let Key::Voice(guild) = key { Some((*guild, value.as_slice())) } else { None }
             },
         )
     }

@@ -56,8 +56,16 @@ fn without(key: Key, value: &[u8], user: UserId) -> Option<Vec<u8>> {
     match key {
         Key::Directory(key) => key.without(user, value),
         Key::Call(_) => (!CallRecord::holds(value, &user.to_string())).then(|| value.to_vec()),
-        Key::Shard(_) | Key::Life(_) => Some(value.to_vec()),
+        // A lease that the person's token got. A session without its leases is not taken up again.
+        Key::Voice(_) => (!holds(value, &user.to_string())).then(|| value.to_vec()),
+        // Somebody who does not want to be heard stays unheard.
+        Key::Shard(_) | Key::Life(_) | Key::Consent(..) => Some(value.to_vec()),
     }
+}
+
+/// Whether bytes hold a text.
+fn holds(value: &[u8], text: &str) -> bool {
+    value.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Whether an entry's bytes tell of the person.

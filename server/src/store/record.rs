@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use parlor_gateway::{GuildId, Remembered, RoomId, RowKey, SessionPlace, ShardIndex, Touched};
+use parlor_gateway::{GuildId, Remembered, RoomId, RowKey, SessionPlace, ShardIndex, Touched, UserId};
 use parlor_proto::v1::VoiceEventKind;
 use prost::Message;
 use prost_types::Timestamp;
@@ -25,6 +25,10 @@ pub enum Key {
     Call(CallKey),
     /// The timers of a room that Parlor made.
     Life(RoomId),
+    /// Somebody who does not want to be heard in a guild.
+    Consent(GuildId, UserId),
+    /// The voice session of a guild that is to be taken up again.
+    Voice(GuildId),
 }
 
 impl Key {
@@ -35,6 +39,10 @@ impl Key {
             Self::Shard(shard) => [vec![2], shard.0.to_be_bytes().to_vec()].concat(),
             Self::Call(call) => [vec![3], call.as_bytes().to_vec()].concat(),
             Self::Life(room) => [vec![4], room.get().to_be_bytes().to_vec()].concat(),
+            Self::Consent(guild, user) => {
+                [vec![5], guild.get().to_be_bytes().to_vec(), user.get().to_be_bytes().to_vec()].concat()
+            }
+            Self::Voice(guild) => [vec![6], guild.get().to_be_bytes().to_vec()].concat(),
         }
     }
 
@@ -45,6 +53,12 @@ impl Key {
             (2, shard) => Some(Self::Shard(ShardIndex(u32::from_be_bytes(shard.try_into().ok()?)))),
             (3, call) => Some(Self::Call(CallKey::new(call.try_into().ok()?))),
             (4, room) => Some(Self::Life(RoomId::new(u64::from_be_bytes(room.try_into().ok()?)))),
+            (5, both) => {
+                let (guild, user) = both.split_first_chunk::<8>()?;
+                let user = UserId::new(u64::from_be_bytes(user.try_into().ok()?));
+                Some(Self::Consent(GuildId::new(u64::from_be_bytes(*guild)), user))
+            }
+            (6, guild) => Some(Self::Voice(GuildId::new(u64::from_be_bytes(guild.try_into().ok()?)))),
             _ => None,
         }
     }

@@ -76,7 +76,7 @@ fn killed(directory: &Path) -> Recovered {
 
 fn without_sessions(rows: &[(Key, Vec<u8>)]) -> Vec<(Key, Vec<u8>)> {
     let forget = |key: &Key, value: &[u8]| match key {
-        Key::Directory(_) | Key::Call(_) | Key::Life(_) => value.to_vec(),
+        Key::Directory(_) | Key::Call(_) | Key::Life(_) | Key::Consent(..) | Key::Voice(_) => value.to_vec(),
         Key::Shard(_) => ShardRecord::from_bytes(value).expect("a record").without_session().to_bytes(),
     };
     rows.iter().map(|(key, value)| (*key, forget(key, value))).collect()
@@ -247,7 +247,7 @@ fn a_file_of_format_1_goes_on_with_its_rooms_and_their_owner() {
         );
         let rows = recovered.rows.into_iter().filter_map(|(key, value)| match key {
             Key::Directory(key @ RowKey::Room(..)) => Some((key, value)),
-            Key::Directory(_) | Key::Shard(_) | Key::Call(_) | Key::Life(_) => None,
+            Key::Directory(_) | Key::Shard(_) | Key::Call(_) | Key::Life(_) | Key::Consent(..) | Key::Voice(_) => None,
         });
         let (directory, unreadable) = parlor_gateway::Directory::restore(rows, &std::collections::BTreeMap::new(), 1);
         assert_eq!(unreadable, 0);

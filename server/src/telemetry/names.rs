@@ -50,6 +50,15 @@ pub const UPSTREAM_LAG_SECONDS: &str = "parlor_upstream_lag_seconds";
 pub const DISCORD_REQUESTS: &str = "parlor_discord_requests_total";
 /// Answers of the last ten minutes that count towards Discord's ban.
 pub const DISCORD_INVALID_REQUESTS: &str = "parlor_discord_invalid_requests_10m";
+/// Voice sessions.
+pub const VOICE_SESSIONS: &str = "parlor_voice_sessions";
+/// Frames that users sent into voice sessions, by `outcome` (`delivered`, `passthrough`, `held`, `late`, `lost`,
+/// `undecryptable`, `opted_out`).
+pub const VOICE_FRAMES: &str = "parlor_voice_frames_total";
+/// Frames that were played into voice sessions, by `outcome` (`sent`, `unsent`).
+pub const VOICE_FRAMES_SENT: &str = "parlor_voice_frames_sent_total";
+/// Frames that a caller's stream did not get because its caller did not read.
+pub const VOICE_LISTENER_DROPPED: &str = "parlor_voice_listener_dropped_total";
 /// Times that Discord did not let a room end whose policy says that it does, by `cause`.
 pub const ROOMS_END_REFUSED: &str = "parlor_rooms_end_refused_total";
 /// Requests to Discord that wait for their turn.
@@ -108,6 +117,10 @@ pub(super) fn describe() {
     describe_histogram!(UPSTREAM_LAG_SECONDS, Unit::Seconds, "From Discord's event to ours");
     describe_counter!(DISCORD_REQUESTS, "Requests to Discord, by route and status");
     describe_gauge!(DISCORD_INVALID_REQUESTS, "Answers of the last ten minutes that count towards Discord's ban");
+    describe_gauge!(VOICE_SESSIONS, "Voice sessions");
+    describe_counter!(VOICE_FRAMES, "Frames that users sent into voice sessions, by what became of them");
+    describe_counter!(VOICE_FRAMES_SENT, "Frames that were played into voice sessions");
+    describe_counter!(VOICE_LISTENER_DROPPED, "Frames that a stream did not get because its caller did not read");
     describe_counter!(ROOMS_END_REFUSED, "Times that Discord did not let a room end whose policy says that it does");
     describe_gauge!(DISCORD_WAITING, "Requests to Discord that wait for their turn");
     describe_gauge!(DISCORD_IN_FLIGHT, "Requests to Discord that are sent and not answered");
