@@ -109,6 +109,8 @@ struct Ears {
     unpackers: BTreeMap<(Format, u32), Unpacker>,
     /// Frames that will not come, and have not been told of, by source.
     lost: BTreeMap<u32, u32>,
+    /// Whose each source was when it was heard last.
+    users: BTreeMap<u32, UserId>,
 }
 
 impl Driver {
@@ -381,7 +383,8 @@ impl Work {
             }
             Event::Gap { ssrc, frames, .. } => self.gap(ssrc.get(), *frames),
             Event::Frame(frame) => self.frame(frame),
-            Event::UserLeft(_) | Event::Disconnected(_) => self.ears = Ears::default(),
+            Event::UserLeft(user) => self.ears.forget(UserId::new(user.get())),
+            Event::Disconnected(_) => self.ears = Ears::default(),
             Event::Connected { .. }
             | Event::Interrupted(_)
             | Event::Resumed
@@ -418,6 +421,7 @@ impl Work {
         let user = UserId::new(frame.user.get());
         let formats = self.session.shared().listeners.formats(user);
         let (ssrc, lost) = (frame.ssrc.get(), self.ears.lost.remove(&frame.ssrc.get()).unwrap_or_default());
+        self.ears.users.insert(ssrc, user);
         self.ears.keep(ssrc, &formats);
         let said = Said {
             user,
@@ -489,6 +493,18 @@ impl Ears {
     /// Forgets what nobody wants of a source any more.
     fn keep(&mut self, ssrc: u32, formats: &BTreeSet<Format>) {
         self.unpackers.retain(|(format, source), _| *source != ssrc || formats.contains(format));
+    }
+
+    /// Forgets the sources of a user.
+    fn forget(&mut self, user: UserId) {
+        let Self { unpackers, lost, users } = self;
+        users.retain(|ssrc, of| {
+            if *of == user {
+                unpackers.retain(|(_, source), _| source != ssrc);
+                lost.remove(ssrc);
+            }
+            *of != user
+        });
     }
 
     /// PCM of a frame, and of those that are missing before it as far as they can be made up.
