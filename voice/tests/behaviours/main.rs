@@ -15,3 +15,8 @@ mod sources_are_mixed;
 mod speech_begins_and_ends;
 mod the_main_gateway_decides_where_to_be;
 mod transitions_lose_nothing;
+
+/// A number from the environment.
+fn told(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|number| number.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
