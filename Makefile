@@ -95,12 +95,15 @@ reference: ## Write docs/reference from the contract's comments and the command 
 	WRITE_REFERENCE=1 cargo test --workspace --test behaviours -- the_reference
 
 .PHONY: soak
-soak: ## Prove a million random histories, put rooms through chaos, then play every fault against the real server (HISTORIES=1000000 CHAOS_SEEDS=100 SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
+soak: ## Prove a million random histories, put rooms through chaos, simulate calls and six hours of voice, then play every fault against the real server (HISTORIES=1000000 CHAOS_SEEDS=100 TRANSITIONS=1000 VOICE_SEEDS=1 VOICE_MINUTES=360 SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
 	@scripts/deps build $(QUIET)
 	cargo build --workspace --bins
 	cargo build --release --locked --bin parlor-proof
 	$(TARGET)/release/parlor-proof --histories $(or $(HISTORIES),1000000)
 	CHAOS_SEEDS=$(or $(CHAOS_SEEDS),100) SEED="$(SEED)" cargo test --workspace --locked --test behaviours -- --nocapture rooms_come_through_chaos
+	PARLOR_VOICE_SEED=$(or $(SEED),1) PARLOR_VOICE_SEEDS=$(or $(VOICE_SEEDS),1) PARLOR_VOICE_MINUTES=$(or $(VOICE_MINUTES),360) \
+		PARLOR_VOICE_TRANSITIONS=$(or $(TRANSITIONS),1000) cargo test --workspace --locked --test behaviours -- \
+		transitions_lose_nothing hours_change_nothing
 	@ONLY="$(ONLY)" SEED="$(SEED)" SOAK_SEEDS="$(SOAK_SEEDS)" SOAK_SECONDS="$(SOAK_SECONDS)" JOBS="$(JOBS)" $(TARGET)/debug/soak
 
 .PHONY: mutations
@@ -115,12 +118,13 @@ fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; O
 BENCH_INSTALLED := bench/node_modules/.package-lock.json
 
 .PHONY: bench
-bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out costs, beside its rivals: ten minutes (QUICK=1: two; ONLY=own|multiplexed|latency|bursts|idle|idle-multiplexed)
+bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out and voice cost, beside rivals: ten minutes (QUICK=1: two; ONLY=voice|own|multiplexed|latency|bursts|idle|idle-multiplexed)
 	cargo build --release --locked --bin parlor-bench --bin parlord
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench parse $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench start $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench calls $(if $(QUICK),--quick)
-	taskset --cpu-list 1 $(TARGET)/release/parlor-bench fanout $(if $(QUICK),--quick) $(foreach part,$(ONLY),--only $(part))
+	$(if $(or $(if $(ONLY),,all),$(filter voice,$(ONLY))),taskset --cpu-list 1 $(TARGET)/release/parlor-bench voice $(if $(QUICK),--quick))
+	$(if $(or $(if $(ONLY),,all),$(filter-out voice,$(ONLY))),taskset --cpu-list 1 $(TARGET)/release/parlor-bench fanout $(if $(QUICK),--quick) $(foreach part,$(filter-out voice,$(ONLY)),--only $(part)))
 
 $(BENCH_INSTALLED): bench/package-lock.json
 	cd bench && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error

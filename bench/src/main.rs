@@ -13,6 +13,7 @@ mod runs;
 mod serve;
 mod sink;
 mod start;
+mod voice;
 
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,12 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Measure what voice costs: packets, idle sessions, and how long Connect takes.
+    Voice {
+        /// Fewer and shorter rounds.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Be one of the servers.
     #[command(hide = true)]
     Serve {
@@ -96,6 +103,7 @@ fn main() -> Result<()> {
         Command::Parse { quick } => parsing(quick),
         Command::Start { quick } => starting(quick),
         Command::Calls { quick } => calling(quick),
+        Command::Voice { quick } => voice::measure(quick),
         Command::One { contender, part, seconds } => one(contender, part, Duration::from_secs(seconds)),
     }
 }

@@ -85,3 +85,16 @@ pub struct Counters {
     /// The last time that a ping took.
     pub round_trip: Option<Duration>,
 }
+
+/// What a session keeps of what it received, at one moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Backlog {
+    /// Frames that wait for their turn: how deep the jitter buffers are, all together.
+    pub waiting: usize,
+    /// Frames that wait for a key, or for a word on whose they are.
+    pub held: usize,
+    /// Numbers of frames that have been, or are missing.
+    pub remembered: usize,
+    /// Sources.
+    pub sources: usize,
+}

@@ -33,7 +33,7 @@ mod output;
 mod session;
 
 pub use config::Config;
-pub use counters::{Counters, FrameCounts, Outcome};
+pub use counters::{Backlog, Counters, FrameCounts, Outcome};
 pub use dave::{Commit, Davey, E2eeGroup, GroupError, NoCode, NoKey, NotOpened, Verification};
 pub use input::{Input, SocketId};
 pub use output::{Disconnect, Encryption, Ending, Event, Frame, Output, Signal, TimeoutReason, Transmit};

@@ -14,7 +14,19 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("parlor-client", &["parlor-proto"]),
     ("discord-emulator", &["parlor-voice-wire"]),
     ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "parlor-voice", "discord-emulator"]),
-    ("parlor-bench", &["parlor-gateway", "parlor-proto", "parlor-server"]),
+    (
+        "parlor-bench",
+        &[
+            "parlor-client",
+            "parlor-e2e",
+            "parlor-gateway",
+            "parlor-proto",
+            "parlor-server",
+            "parlor-voice",
+            "parlor-voice-wire",
+            "discord-emulator",
+        ],
+    ),
     (
         "parlor-fuzz",
         &["parlor-gateway", "parlor-proto", "parlor-server", "parlor-voice", "parlor-voice-wire", "discord-emulator"],
@@ -23,13 +35,13 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that few crates of the house may name: the prefix of their names, and those crates. The benchmark names twilight
-/// as a rival.
+/// as a rival, and measures sessions beside bare davey.
 const OWNED: [(&str, &[&str]); 5] = [
     ("twilight-", &["parlor-gateway", "parlor-bench"]),
     ("str0m", &["parlor-voice"]),
     ("opus", &["parlor-voice"]),
-    ("davey", &["parlor-voice"]),
-    ("openmls", &["discord-emulator"]),
+    ("davey", &["parlor-voice", "parlor-bench"]),
+    ("openmls", &["discord-emulator", "parlor-bench"]),
 ];
 
 /// Each package of the workspace with the names of what it depends on outside tests.

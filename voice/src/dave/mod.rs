@@ -397,7 +397,8 @@ impl<G: E2eeGroup> Grouped<G> {
         if self.group.reset(self.next, now).is_err() {
             return vec![Action::Unusable];
         }
-        vec![package(&mut self.group), Action::Tell(Encryption::Negotiating)]
+        // What is held may be sealed for a group that this session is not in any more.
+        vec![Action::RetryHeld, package(&mut self.group), Action::Tell(Encryption::Negotiating)]
     }
 
     /// What came with a transition could not be used: say so, and begin anew (DAVE protocol,

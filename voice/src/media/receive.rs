@@ -16,7 +16,7 @@ use parlor_voice_wire::{
 
 use super::stream::{Placed, Played, Protection, Stream, Waiting};
 use crate::{
-    counters::{Counters, Outcome},
+    counters::{Backlog, Counters, Outcome},
     dave::{Dave, E2eeGroup, Opened},
     output::{Event, Frame},
 };
@@ -350,6 +350,20 @@ impl Receiver {
                 deliver(ssrc, user, played, opted_out, counters, &mut tell);
             }
         }
+    }
+
+    /// What is kept.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let former = self.sources.values().filter_map(|source| source.former.as_ref()).map(|former| &former.stream);
+        let streams = self.sources.values().map(|source| &source.stream).chain(former);
+        let streams = streams.chain(self.ending.iter().map(|(_, _, stream)| stream));
+        let held = self.sources.values().map(|source| source.held.len()).sum();
+        let mut backlog = Backlog { held, sources: self.sources.len(), ..Backlog::default() };
+        for (waiting, remembered) in streams.map(Stream::backlog) {
+            backlog.waiting += waiting;
+            backlog.remembered += remembered;
+        }
+        backlog
     }
 
     /// When [`run`](Self::run) has to be called at the latest.

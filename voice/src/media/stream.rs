@@ -23,6 +23,8 @@ use crate::counters::{FrameCounts, Outcome};
 
 /// A packet that is further ahead than this begins the stream anew (RFC 3550, appendix A.1, `MAX_DROPOUT`).
 const LONGEST_JUMP: i16 = 3_000;
+/// How far ahead a packet may be that nobody could open: half again of what a speaker says while one is held.
+const LONGEST_JUMP_OF_UNKNOWN: i16 = 150;
 /// Positions that are left free before the first, for packets that it overtook.
 const ROOM_BEFORE: u64 = LONGEST_RETURN as u64;
 /// A packet that is further behind than this begins the stream anew. RFC 3550, appendix A.1, has 100 (`MAX_MISORDER`); frames
@@ -222,11 +224,13 @@ impl Stream {
         self.place(sequence, timestamp, Slot::Settled, arrived, counts)
     }
 
-    /// A frame that was counted is not missing any more, if it was. It moves nothing.
+    /// A frame that was counted is not missing any more, if it was. Nobody knows who it was from: one whose number is far ahead
+    /// may be another's, of before or after the source changed hands, and says nothing about this stream.
     pub(crate) fn give_up(&mut self, sequence: SequenceNumber, timestamp: RtpTimestamp, arrived: Instant) {
         match &mut self.track {
             None => self.begin(sequence, timestamp, Slot::Settled, arrived),
-            Some(track) if track.jumps(sequence) => {}
+            Some(track) if track.jumps(sequence) || sequence.since(track.newest_sequence) > LONGEST_JUMP_OF_UNKNOWN => {
+            }
             Some(track) => {
                 let Some(position) = track.position(sequence) else { return };
                 track.reach_back(position, arrived);
@@ -387,6 +391,13 @@ impl Stream {
             self.out.push_back(played(position, media, slot));
         }
         self.next_first = track.newest + 1;
+    }
+
+    /// How many frames wait, and of how many numbers are kept.
+    pub(crate) fn backlog(&self) -> (usize, usize) {
+        let track = self.track.as_ref();
+        let waiting = self.out.len() + track.map_or(0, |track| track.slots.len());
+        (waiting, track.map_or(0, |track| track.missing.len() + track.seen.len()))
     }
 
     /// Forgets frames that wait; returns how many.

@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     config::Config,
-    counters::Counters,
+    counters::{Backlog, Counters},
     dave::{Davey, E2eeGroup},
     input::{Input, SocketId},
     output::{Disconnect, Ending, Event, Output, Signal, TimeoutReason, Transmit},
@@ -138,6 +138,14 @@ impl<G: E2eeGroup> Session<G> {
     /// What the session has counted.
     pub fn counters(&self) -> &Counters {
         &self.around.counters
+    }
+
+    /// What the session keeps of what it received.
+    pub fn backlog(&self) -> Backlog {
+        match &self.stage {
+            Stage::Live(live) => live.receiver.backlog(),
+            Stage::Awaiting { .. } | Stage::Pausing { .. } | Stage::Joining(_) | Stage::Ended(_) => Backlog::default(),
+        }
     }
 
     /// The channel that the session is in, or wants to be in.

@@ -242,6 +242,19 @@ fn frames_whose_key_never_comes_are_given_up() {
     assert_eq!((pair.heard(), pair.count(Outcome::Undecryptable)), (0, 1), "it should have been readable");
 }
 
+/// Whose it is, nobody knows: its number says nothing about Ann's stream.
+#[test]
+fn a_frame_of_a_stranger_far_ahead_makes_nothing_missing() {
+    let mut pair = Pair::joined();
+    pair.ann_speaks();
+    pair.call.comes(ANN_SSRC, 2_000, &[&opus(1)[..], &[0x5A; 8], &[7, 12, 0xFA, 0xFA]].concat());
+    pair.call.pass(millis(2_500));
+    pair.ann_speaks();
+    assert_eq!(pair.heard(), 2);
+    pair.call.pass(millis(3_000));
+    assert_eq!((pair.count(Outcome::Undecryptable), pair.count(Outcome::Lost)), (1, 0));
+}
+
 #[test]
 fn old_keys_are_kept_for_ten_seconds() {
     let mut pair = Pair::joined();
@@ -370,6 +383,20 @@ fn a_commit_that_cannot_be_used_begins_the_group_anew() {
     assert!(pair.ann_hears());
     pair.ann_speaks();
     assert_eq!(pair.heard(), 1);
+}
+
+/// Ann is in the next epoch, and the commit that leads there is spoilt: what she says meanwhile was not this session's to read.
+#[test]
+fn frames_held_when_the_group_is_lost_are_given_up_and_not_called_undecryptable() {
+    let mut pair = Pair::joined();
+    pair.ann_commits(&proposals(1, &[Proposal::Remove { user: BOB.get() }]), id(18));
+    pair.ann.execute(id(18), pair.call.now).expect("prepared");
+    pair.ann_speaks();
+    assert_eq!(pair.heard(), 0, "its key is not there");
+    pair.call.says_binary(&DaveServerMessage::AnnounceCommit { transition_id: id(18), commit: &[0; 7] });
+    assert_eq!(pair.call.session.counters().recoveries, 1);
+    pair.call.pass(millis(3_000));
+    assert_eq!((pair.count(Outcome::Held), pair.count(Outcome::Undecryptable)), (1, 0));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod a_session_joins;
 mod a_source_belongs_to_whom_the_server_says;
 mod end_to_end_encryption_follows_the_opcodes;
 mod frames_come_in_their_turn;
+mod hours_change_nothing;
 mod opted_out_users_are_not_heard;
 mod real_keys_open_what_they_should;
 mod sources_are_mixed;

@@ -235,6 +235,16 @@ impl Delivery {
         if self.is_member(user) && !self.outstanding.contains(&Proposal::Remove { user }) {
             self.propose(Proposal::Remove { user });
         }
+        if self.epoch > 0 && self.staying().is_empty() {
+            // Nobody is left who could commit.
+            let everybody: BTreeSet<u64> = self.members.keys().chain(self.candidates.keys()).copied().collect();
+            self.begin_anew();
+            self.executed += 1;
+            for user in everybody {
+                self.say(user, Said::Epoch);
+                self.say(user, Said::Prepare(TransitionId::INITIAL, ProtocolVersion::V1));
+            }
+        }
     }
 
     /// A user is gone; `present` are those who are left.
