@@ -102,6 +102,10 @@ impl Delivery {
 
     /// Op 26.
     pub(crate) fn key_package(&mut self, user: u64, package: u64) {
+        // A member who offers another has lost the group, even if word of that came before the user was one.
+        if self.epoch > 0 && self.members.get(&user).is_some_and(|member| *member != package) {
+            self.invalid(user);
+        }
         if self.epoch > 0 {
             self.revoke(user);
             self.candidates.insert(user, package);
