@@ -162,7 +162,7 @@ impl Dev {
         let Self { server, emulator, token, authority } = self;
         let (voice, authority) = (emulator.voice_addr(), authority.display());
         let (api, ops, discord) = (server.api_addr(), server.ops_addr(), emulator.addr());
-        let guild = discord_emulator::PARLOR_DEV;
+        let (guild, lobby) = (discord_emulator::PARLOR_DEV, discord_emulator::LOBBY);
         format!(
             r#"Parlor is up, with an emulated Discord. Nothing leaves this machine.
 
@@ -193,6 +193,11 @@ Make somebody join, move and leave (curl http://{discord}/control tells the rest
   curl -X POST http://{discord}/control/users/ann/join -d 'My room'
   curl -X POST http://{discord}/control/users/ann/move -d Lobby
   curl -X POST http://{discord}/control/users/ann/leave
+
+Have a bot speak in the Lobby, and record it (with target/debug in your PATH):
+
+  parlor-caller Lobby --tone 440 --seconds 10 --discord {discord} --ca {authority} &
+  parlor voice record {lobby} tape --time 5s --addr {api}
 
 Ctrl-C stops everything."#
         )

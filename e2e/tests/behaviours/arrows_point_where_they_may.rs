@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 /// Crates of the house, each with the crates of the house that it may depend on. Tests (dev-dependencies) may reach further.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("parlor-proto", &[]),
     ("parlor-gateway", &["parlor-proto"]),
     ("parlor-voice-wire", &[]),
@@ -13,6 +13,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("parlor-server", &["parlor-gateway", "parlor-proto", "parlor-voice", "discord-emulator"]),
     ("parlor-client", &["parlor-proto"]),
     ("discord-emulator", &["parlor-voice-wire"]),
+    ("parlor-caller", &["parlor-voice"]),
     ("parlor-e2e", &["parlor-client", "parlor-proto", "parlor-server", "parlor-voice", "discord-emulator"]),
     (
         "parlor-bench",
