@@ -2,6 +2,7 @@
 
 mod participants;
 mod rooms;
+mod voice;
 mod webhooks;
 
 use std::{path::PathBuf, time::Duration};
@@ -14,6 +15,7 @@ use parlor_client::v1;
 pub(crate) use self::{
     participants::{Change, Participants},
     rooms::{Batch, Channels, Create, Policy, RoomKind, Rooms, Update, VideoQuality},
+    voice::{Join, Leave, Play, Record, Voice, WatchVoice},
     webhooks::{Execute, Webhooks},
 };
 use crate::token::Scope;
@@ -43,6 +45,7 @@ Examples:
   parlor rooms create Standup --guild 1100000000000000001
   parlor rooms list
   parlor events watch
+  parlor voice record 1100000000000000012 standup
   parlor doctor";
 
 /// Discord voice rooms from the command line: make them, end them, and see who is in which.
@@ -110,6 +113,9 @@ pub(crate) enum Command {
     /// Show who is in which room; move, disconnect, mute and deafen them
     #[command(subcommand)]
     Participants(Participants),
+    /// Be in a room with the bot: hear it, record it, play into it
+    #[command(subcommand)]
+    Voice(Voice),
     /// Make, show, delete and execute Discord's webhooks
     #[command(subcommand)]
     Webhooks(Webhooks),

@@ -245,6 +245,14 @@ fn next_of(error: &CallError) -> Option<String> {
         }
         "CURSOR_INVALID" => fixed("the position is of another server: begin without it"),
         "CURSOR_EXPIRED" => fixed("begin without the position, or leave out --fail-on-gap to be told everything anew"),
+        "VOICE_SESSION_UNKNOWN" => fixed("the session is over: parlor voice join ROOM"),
+        "VOICE_SESSION_ELSEWHERE" => {
+            let room = error.metadata.get("room_id").map_or("ROOM", String::as_str);
+            Some(format!("end that session first, or wait until nobody holds it: parlor voice leave {room} --force"))
+        }
+        "VOICE_REFUSED" => fixed("the bot needs View Channel, Connect and Speak in the room, and a free place there"),
+        "VOICE_SESSION_QUOTA" => fixed("wait until another session ends; the operator sets voice.sessions"),
+        "VOICE_SOURCE_QUOTA" => fixed("wait until somebody stops playing"),
         "CREATE_OUTCOME_UNKNOWN" => {
             fixed("repeat the command with the same --request-id: it never makes a second room")
         }
@@ -300,6 +308,9 @@ fn named(field: &str) -> &str {
         "bitrate_bps" => "--bitrate",
         "request_id" => "--request-id",
         "audit_log_reason" => "--reason",
+        "lease_id" | "lease_duration" => "--lease",
+        "quality_interval" => "--interval",
+        "listen.user_ids" => "--user",
         "heartbeat" => "--heartbeat",
         "cursor" => "the position",
         _ => field,

@@ -12,8 +12,10 @@ mod participants;
 mod rooms;
 mod session;
 mod shapes;
+mod signals;
 mod terminal;
 mod token;
+mod voice;
 mod watch;
 mod webhooks;
 
@@ -55,6 +57,7 @@ async fn run(cli: Cli, terminal: Terminal) -> Result<ExitCode, Failure> {
         Command::Participants(command) => {
             participants::run(command, &session::connect(&global).await?, terminal).await?;
         }
+        Command::Voice(command) => voice::run(command, &global, terminal).await?,
         Command::Webhooks(command) => webhooks::run(command, &session::connect(&global).await?, terminal).await?,
         Command::Channels(command) => rooms::channels(command, &session::connect(&global).await?, terminal).await?,
         Command::Guilds(command) => rooms::guilds(command, &session::connect(&global).await?, terminal).await?,

@@ -65,6 +65,11 @@ impl Terminal {
         self.output == Output::Json
     }
 
+    /// Whether a person sees what is drawn over and over.
+    pub(crate) fn is_live(self) -> bool {
+        self.person && !self.is_json() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    }
+
     /// Text for standard output, coloured where that is wanted.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         painted(self.colored_out, tone, text)

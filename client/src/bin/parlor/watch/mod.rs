@@ -6,13 +6,13 @@ mod frames;
 mod narrator;
 
 use parlor_client::{Event, Events, Gap, Lost, Parlor, Start, v1};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::{cursor_file::CursorFile, narrator::Narrator};
 use crate::{
     cli::{Global, Watch},
     failure::Failure,
     session,
+    signals::Signals,
     terminal::{Terminal, Tone, clean},
 };
 
@@ -143,24 +143,4 @@ fn words(why: &Lost) -> String {
         return "the connection broke".to_owned();
     }
     format!("the connection broke ({})", clean(&error.message))
-}
-
-/// SIGINT and SIGTERM: the ordinary ends of a watch.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Self {
-        let catch = |kind| signal(kind).expect("the runtime handles signals");
-        Self { interrupt: catch(SignalKind::interrupt()), terminate: catch(SignalKind::terminate()) }
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
