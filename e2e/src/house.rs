@@ -161,6 +161,11 @@ impl House {
         self.store.path()
     }
 
+    /// The authority of the emulated voice server, PEM.
+    pub fn voice_authority(&self) -> &std::path::Path {
+        self.authority.path()
+    }
+
     /// Puts the server's clock forward.
     pub fn advance_the_clock(&self, time: Duration) {
         self.shift_the_clock(i64::try_from(time.as_secs()).expect("a time that a test can mean"));

@@ -22,6 +22,7 @@ pub mod parlord;
 mod process;
 pub mod reference;
 pub mod soak;
+pub mod sound_file;
 mod terminal;
 mod tokens;
 pub mod validator;

@@ -13,5 +13,8 @@ mod participants_are_changed_from_the_command_line;
 mod program;
 mod rooms_are_changed_and_batched_from_the_command_line;
 mod rooms_are_made_and_ended_from_the_command_line;
+mod rooms_are_played_into_from_the_command_line;
+mod rooms_are_recorded_from_the_command_line;
+mod the_bot_is_in_a_room_while_somebody_wants_it;
 mod the_doctor_finds_what_is_wrong;
 mod the_library_mends_its_stream;

@@ -27,6 +27,8 @@ async fn run(house: &House, mut page: Page) {
         .set("PARLOR_ADDR", house.api().to_string())
         .set("PARLOR_TOKEN", house.token())
         .set("PARLOR_REPOSITORY", root())
+        .set("CALLER_DISCORD", house.emulator.addr().to_string())
+        .set("CALLER_CA", house.voice_authority())
         .set("DISCORD", format!("http://{}", house.emulator.addr()));
     let name = page.name().to_owned();
     while let Some(block) = page.next_block() {
@@ -39,6 +41,10 @@ async fn run(house: &House, mut page: Page) {
             // A program that goes on for good, which another test runs.
             "python" if code.contains("def frames(cursor)") => {
                 let program = fs::read_to_string(root().join("e2e/clients/python/follow.py")).unwrap();
+                assert_eq!(program, block.code, "{name}: this is not the program that it says it is");
+            }
+            "python" if code.contains("voice.OpenAudio(") => {
+                let program = fs::read_to_string(root().join("e2e/clients/python/record_and_answer.py")).unwrap();
                 assert_eq!(program, block.code, "{name}: this is not the program that it says it is");
             }
             "python" => {
