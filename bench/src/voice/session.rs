@@ -59,16 +59,17 @@ impl Listener {
         listener.input(Input::VoiceServer { endpoint, token: Credential::new("token") });
         listener.input(Input::SocketOpened(listener.socket()?));
         let modes = vec![MODE.name().to_owned()];
-        listener.says(ServerMessage::Hello(Hello { heartbeat_interval: Duration::from_millis(13_750), v: Some(8) }))?;
+        listener
+            .says(&ServerMessage::Hello(Hello { heartbeat_interval: Duration::from_millis(13_750), v: Some(8) }))?;
         let (ip, port) = (server().ip(), server().port());
-        listener.says(ServerMessage::Ready(Ready { ssrc: OWN_SSRC, ip, port, modes }))?;
+        listener.says(&ServerMessage::Ready(Ready { ssrc: OWN_SSRC, ip, port, modes }))?;
         let user_ids = vec![UserId::new(SPEAKER), UserId::new(LISTENER)];
-        listener.says(ServerMessage::ClientsConnect(ClientsConnect { user_ids }))?;
+        listener.says(&ServerMessage::ClientsConnect(ClientsConnect { user_ids }))?;
         ensure!(listener.discovers, "it asks for its address");
         let address = SocketAddr::from(([203, 0, 113, 9], 4_444));
         let mut answer = Response { ssrc: OWN_SSRC, address }.write();
         listener.input(Input::Datagram { from: server(), bytes: &mut answer });
-        listener.says(ServerMessage::SessionDescription(SessionDescription {
+        listener.says(&ServerMessage::SessionDescription(SessionDescription {
             mode: MODE.name().to_owned(),
             secret_key: TransportKey::new(KEY),
             dave_protocol_version: ProtocolVersion::V1,
@@ -80,7 +81,7 @@ impl Listener {
         let transition_id = TransitionId::INITIAL;
         listener.says_binary(&DaveServerMessage::Welcome { transition_id, welcome: &welcome })?;
         let (user_id, speaking) = (UserId::new(SPEAKER), SpeakingFlags::VOICE);
-        listener.says(ServerMessage::Speaking(ServerSpeaking { user_id, ssrc: SPEAKER_SSRC, speaking }))?;
+        listener.says(&ServerMessage::Speaking(ServerSpeaking { user_id, ssrc: SPEAKER_SSRC, speaking }))?;
         ensure!(listener.session.counters().recoveries == 0, "the welcome is of use");
         Ok((listener, speaker))
     }
@@ -89,7 +90,7 @@ impl Listener {
         self.socket.context("it opens a websocket")
     }
 
-    fn says(&mut self, message: ServerMessage) -> Result<()> {
+    fn says(&mut self, message: &ServerMessage) -> Result<()> {
         let text = message.write(None, Version::V8);
         self.input(Input::Text(self.socket()?, &text));
         if let Output::Over = self.session.poll_output() {

@@ -25,16 +25,12 @@ use crate::{
 const FRAME_NANOS: i64 = 20_000_000;
 const FRAME_SAMPLES: u32 = 960;
 /// The shortest way to the session, and what comes on top at random.
-const TRANSIT: Duration = millis_const(20);
+const TRANSIT: Duration = Duration::from_millis(20);
 const JITTER_MICROS: u64 = 30_000;
 /// How long a session lets a frame wait (`Config::playout_delay`).
-const DELAY: Duration = millis_const(60);
+const DELAY: Duration = Duration::from_millis(60);
 /// One in so many datagrams is lost, and as many come twice.
 const SELDOM: u64 = 100;
-
-const fn millis_const(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 /// How somebody speaks.
 #[derive(Clone, Copy, Debug)]
