@@ -1,7 +1,7 @@
 //! One guild: its rooms, who is in them, and how a new word about either becomes changes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -338,8 +338,8 @@ impl Guild {
     /// Makes the guild what the snapshot says, telling only the difference. Rooms come first and go last, so that
     /// nobody is ever told to be in a room that is not there.
     pub(super) fn reconcile(&mut self, snapshot: GuildSnapshot, self_user: Option<UserId>, emit: &mut Emitter) {
-        let rooms_now: Vec<RoomId> = snapshot.rooms.iter().map(|room| room.room).collect();
-        let users_now: Vec<UserId> = snapshot.voice_states.iter().map(|state| state.user).collect();
+        let rooms_now: BTreeSet<RoomId> = snapshot.rooms.iter().map(|room| room.room).collect();
+        let users_now: BTreeSet<UserId> = snapshot.voice_states.iter().map(|state| state.user).collect();
         self.name = snapshot.name;
         self.bitrate_limit = snapshot.bitrate_limit.or(self.bitrate_limit);
         // Somebody who was never shown, because their room was not known, is shown only where the snapshot has them.
@@ -352,7 +352,12 @@ impl Guild {
         for user in gone {
             self.drop_user(user, emit);
         }
-        for state in snapshot.voice_states {
+        // Who is said to be in a room that is gone is shown when it is back: not before it is told to have ended.
+        let (here, elsewhere): (Vec<_>, Vec<_>) = snapshot
+            .voice_states
+            .into_iter()
+            .partition(|state| state.room.is_none_or(|room| rooms_now.contains(&room)));
+        for state in here {
             // Another voice session in the same room: they left and came back unseen.
             let returned = self
                 .participants
@@ -366,6 +371,9 @@ impl Guild {
         let ended: Vec<RoomId> = self.rooms.keys().copied().filter(|room| !rooms_now.contains(room)).collect();
         for room in ended {
             self.drop_room(room, v1::room_ended::Reason::ExternalDelete, emit);
+        }
+        for state in elsewhere {
+            self.put_voice(state, self_user, emit);
         }
         self.knowledge = Knowledge::Live;
     }

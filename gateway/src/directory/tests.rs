@@ -438,6 +438,18 @@ fn a_snapshot_that_is_older_than_the_news_is_brought_up_to_it() {
 }
 
 #[test]
+fn nobody_joins_a_room_that_is_gone() {
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(1)), at(1));
+    directory.apply(started(), at(2));
+    // The second dispatch is late.
+    directory.apply(within(News::RoomGone(room_id(2))), at(3));
+    directory.apply(within(News::Voice(voice(2, Some(2), 2))), at(3));
+    let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]), at(4));
+    assert_eq!(told(&changes), ["ended Games REASON_EXTERNAL_DELETE", "discontinuity REASON_SESSION_LOST"]);
+}
+
+#[test]
 fn a_snapshot_that_comes_again_takes_nothing_back() {
     let mut directory = live();
     directory.apply(lost(Loss::SessionLost, at(1)), at(1));
