@@ -6,6 +6,8 @@ mod idle;
 mod packets;
 mod session;
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::report::{self, Aim, Better, Summary, summary};
@@ -34,8 +36,8 @@ pub(crate) fn measure(quick: bool) -> Result<()> {
     }
 
     let times = connect::to_first_frame(if quick { 3 } else { 10 })?;
-    let seconds = summary(&times, |time| time.as_secs_f64(), Better::Less);
-    let worst = summary(&times, |time| time.as_secs_f64(), Better::More).best;
+    let seconds = summary(&times, Duration::as_secs_f64, Better::Less);
+    let worst = summary(&times, Duration::as_secs_f64, Better::More).best;
     println!(
         "\nConnect to first frame, {} times: {:.3} s, middle {:.3}, worst {worst:.3}",
         times.len(),
