@@ -1,6 +1,6 @@
 //! The main gateway's part in voice: where the bot asks to be (op 4), and what Discord says to that.
 //!
-//! It is kept apart from [`Update`](crate::Update)s: voice credentials are nothing to store or to tell, and whoever holds a
+//! It is kept apart from [`Update`]s: voice credentials are nothing to store or to tell, and whoever holds a
 //! voice session wants them at once.
 //!
 //! ```text

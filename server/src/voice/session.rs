@@ -20,7 +20,7 @@ use super::{
 };
 use crate::auth::{Clock, Subject};
 
-/// One session, as callers have it. The task that drives it is [`driver`](super::driver).
+/// One session, as callers have it. The task that drives it is in `driver.rs`.
 pub struct Session {
     id: Uuid,
     guild: GuildId,
