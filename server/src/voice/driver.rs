@@ -50,6 +50,10 @@ const SHOWING: Duration = Duration::from_secs(1);
 /// How far the mixer may be behind before it gives up to catch up.
 const MOST_BEHIND: Duration = Duration::from_millis(200);
 
+/// For how long what is to be said waits for a connection or a key; after that it is played to nobody, and counted. A session
+/// that is alone in its room may never get a key.
+const HOLDING: Duration = Duration::from_secs(2);
+
 /// How long Discord may take to say that the room is deleted which it has thrown the bot out of.
 const DELETION: Duration = Duration::from_millis(300);
 
@@ -93,6 +97,8 @@ struct Work {
     mixer: Mixer,
     /// When the mixer's next turn is; none while nobody speaks.
     turn: Option<Instant>,
+    /// When the mixer stops waiting for a connection and a key; none while there are both.
+    holding: Option<Instant>,
     showing: Instant,
     ears: Ears,
     /// Why it ends, where that was not the core's idea.
@@ -133,6 +139,7 @@ impl Driver {
             udp: None,
             mixer: Mixer::new(bitrate),
             turn: None,
+            holding: None,
             showing: now + SHOWING,
             ears: Ears::default(),
             ending: None,
@@ -286,6 +293,12 @@ impl Work {
         if released {
             self.command(Command::End(Ending::Released));
             return;
+        }
+        if self.core.can_send() {
+            self.holding = None;
+        } else if now < *self.holding.get_or_insert(now + HOLDING) {
+            // Looked at again with the next turn: nothing tells of a key.
+            self.turn = self.turn.map(|_| now + FRAME);
         }
         while let Some(turn) = self.turn.filter(|turn| now >= *turn) {
             self.speak(turn, now);

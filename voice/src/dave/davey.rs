@@ -131,6 +131,10 @@ impl E2eeGroup for Davey {
         Ok(())
     }
 
+    fn can_seal(&self) -> bool {
+        self.session.can_encrypt()
+    }
+
     fn seal(&mut self, frame: &[u8], out: &mut Vec<u8>) -> Result<(), NoKey> {
         let sealed = unheard(|| self.session.encrypt_opus(frame).map_err(|_| NoKey))?;
         out.extend_from_slice(&sealed);

@@ -108,6 +108,9 @@ pub trait E2eeGroup: Sized {
     /// If keys cannot be derived.
     fn execute(&mut self, id: TransitionId, now: Instant) -> Result<(), GroupError>;
 
+    /// Whether there is a key to seal with.
+    fn can_seal(&self) -> bool;
+
     /// Appends a sealed frame.
     ///
     /// # Errors

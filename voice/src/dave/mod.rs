@@ -253,6 +253,14 @@ impl<G: E2eeGroup> Dave<G> {
         actions
     }
 
+    /// Whether [`seal`](Self::seal) takes a frame.
+    pub(crate) fn can_seal(&self) -> bool {
+        match &self.state {
+            State::Grouped(grouped) => grouped.current == ProtocolVersion::NONE || grouped.group.can_seal(),
+            State::Open => true,
+        }
+    }
+
     /// Appends what is sent in place of a frame.
     ///
     /// # Errors

@@ -161,6 +161,14 @@ impl<G: E2eeGroup> Session<G> {
         }
     }
 
+    /// Whether what is [sent](Input::Send) now goes out: there is a connection, and a key where the call asks for one.
+    pub fn can_send(&self) -> bool {
+        match &self.stage {
+            Stage::Live(live) => live.dave.can_seal(),
+            Stage::Awaiting { .. } | Stage::Pausing { .. } | Stage::Joining(_) | Stage::Ended(_) => false,
+        }
+    }
+
     /// The group of the call, where there is one.
     pub fn group(&self) -> Option<&G> {
         match &self.stage {

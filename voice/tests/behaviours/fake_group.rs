@@ -408,6 +408,10 @@ impl E2eeGroup for FakeGroup {
         Ok(())
     }
 
+    fn can_seal(&self) -> bool {
+        self.sending.is_some()
+    }
+
     fn seal(&mut self, frame: &[u8], out: &mut Vec<u8>) -> Result<(), NoKey> {
         let sending = self.sending.as_mut().ok_or(NoKey)?;
         sending.nonce += 1;

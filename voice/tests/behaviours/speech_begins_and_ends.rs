@@ -78,13 +78,16 @@ fn speech_that_goes_on_needs_no_second_announcement() {
 #[test]
 fn what_cannot_be_sent_is_counted() {
     let mut call = Call::new();
+    assert!(!call.session.can_send());
     call.input(Input::Send(&opus(0)));
     assert_eq!(call.session.counters().unsent, 1, "no connection");
     let mut call = Call::live(ProtocolVersion::V1);
+    assert!(!call.session.can_send());
     call.heard();
     call.input(Input::Send(&opus(0)));
     assert_eq!((media(&call.heard()).len(), call.session.counters().unsent), (0, 1), "no key: nothing in the clear");
     let mut call = Call::live(ProtocolVersion::NONE);
+    assert!(call.session.can_send());
     call.input(Input::Send(&[]));
     assert_eq!(call.session.counters().unsent, 1, "not Opus");
 }
