@@ -77,7 +77,9 @@ impl Terminal {
             }
             running.child.wait().await.expect("it can be waited for")
         };
-        let Ok(status) = timeout(PATIENCE, ended).await else {
+        // Each line may be a program that waits for something.
+        let patience = PATIENCE * lines.lines().count().max(1) as u32;
+        let Ok(status) = timeout(patience, ended).await else {
             panic!("this did not end:\n{lines}\nprinted\n{printed}");
         };
         assert!(status.success(), "{status}:\n{lines}\nprinted\n{printed}");
