@@ -145,7 +145,8 @@ pub(super) fn voice_state(guild: GuildId, user: UserId, caller: &Caller<'_>, des
     desk.world.voice_state_body(guild, user).map(Reply::Ok).ok_or_else(|| ApiError::UnknownVoiceState.into())
 }
 
-/// PATCH /guilds/{guild.id}/voice-states/{user.id}: who may speak on a stage.
+/// PATCH /guilds/{guild.id}/voice-states/{user.id}: who may speak on a stage. With `@me` bots let themselves speak, which
+/// needs MUTE_MEMBERS, or ask to (`request_to_speak_timestamp`), which needs REQUEST_TO_SPEAK; both may be taken back by anybody.
 pub(super) fn edit_voice_state(guild_id: GuildId, user: UserId, caller: &Caller<'_>, desk: &mut Desk<'_>) -> Handled {
     let guild = guild_of(desk.world, caller, guild_id)?;
     let state = guild.voice_states.get(&user).ok_or(ApiError::UnknownVoiceState)?;
@@ -155,13 +156,25 @@ pub(super) fn edit_voice_state(guild_id: GuildId, user: UserId, caller: &Caller<
     }
     let mut form = Form::parse(caller.request.body)?;
     let suppress = form.switch("suppress");
+    let asks = form.nullable_text("request_to_speak_timestamp", 1..=64).filter(|_| user == caller.bot);
+    let named = form.snowflake("channel_id");
     form.finish()?;
-    let Some(suppress) = suppress else { return Ok(Reply::NoContent) };
+    if named.flatten().is_some_and(|named| named != state.channel_id.get()) {
+        return Err(ApiError::UnknownVoiceState.into());
+    }
     let may = guild.permissions_in(caller.bot, channel);
-    let steps_down = user == caller.bot && suppress;
-    if !steps_down && !may.contains(Permissions::MUTE_MEMBERS) {
+    let steps_down = user == caller.bot && suppress == Some(true);
+    if suppress.is_some() && !steps_down && !may.contains(Permissions::MUTE_MEMBERS) {
         return Err(ApiError::MissingPermissions.into());
     }
-    desk.world.set_suppressed(guild_id, user, suppress);
+    if matches!(asks, Some(Some(_))) && !may.contains(Permissions::REQUEST_TO_SPEAK) {
+        return Err(ApiError::MissingPermissions.into());
+    }
+    if let Some(time) = asks {
+        desk.world.ask_to_speak(guild_id, user, time);
+    }
+    if let Some(suppress) = suppress {
+        desk.world.set_suppressed(guild_id, user, suppress);
+    }
     Ok(Reply::NoContent)
 }

@@ -53,6 +53,8 @@ impl Permissions {
     pub const MANAGE_ROLES: Self = Self(1 << 28);
     /// Create, edit and delete webhooks.
     pub const MANAGE_WEBHOOKS: Self = Self(1 << 29);
+    /// Ask to speak on a stage.
+    pub const REQUEST_TO_SPEAK: Self = Self(1 << 32);
     /// Set the status line of a voice channel.
     pub const SET_VOICE_CHANNEL_STATUS: Self = Self(1 << 48);
     /// What `@everyone` may do in a fresh guild here.
@@ -63,7 +65,8 @@ impl Permissions {
             | Self::EMBED_LINKS.0
             | Self::READ_MESSAGE_HISTORY.0
             | Self::CONNECT.0
-            | Self::SPEAK.0,
+            | Self::SPEAK.0
+            | Self::REQUEST_TO_SPEAK.0,
     );
 
     /// What nobody has where they may not write (Discord docs, Permissions § Implicit Permissions): those two, besides

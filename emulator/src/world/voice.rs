@@ -15,6 +15,8 @@ pub struct VoiceState {
     pub switches: Switches,
     /// Not allowed to speak: an audience member of a stage.
     pub suppress: bool,
+    /// When they asked to speak on the stage, as they wrote it; `None` once they may.
+    pub asked_to_speak: Option<String>,
     /// Who holds the connection.
     pub holder: Holder,
 }

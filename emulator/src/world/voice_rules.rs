@@ -131,6 +131,16 @@ impl World {
         let Some(state) = self.voice_state_mut(guild, user) else { return };
         if state.suppress != suppress {
             state.suppress = suppress;
+            state.asked_to_speak.take_if(|_| !suppress);
+            self.tell_voice_state(guild, user);
+        }
+    }
+
+    /// Somebody in the audience of a stage raises their hand at this time, or lowers it.
+    pub(crate) fn ask_to_speak(&mut self, guild: GuildId, user: UserId, time: Option<String>) {
+        let Some(state) = self.voice_state_mut(guild, user) else { return };
+        if state.asked_to_speak != time {
+            state.asked_to_speak = time;
             self.tell_voice_state(guild, user);
         }
     }
@@ -333,10 +343,12 @@ impl World {
             session_id: fresh_session,
             switches: Switches::default(),
             suppress,
+            asked_to_speak: None,
             holder: Holder::Person,
         });
         state.channel_id = channel;
         state.suppress = suppress;
+        state.asked_to_speak = None;
     }
 
     fn check_room(&self, guild: GuildId, channel: ChannelId) -> Result<(), VoiceError> {

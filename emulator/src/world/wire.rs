@@ -75,7 +75,7 @@ pub(crate) fn voice_state(user: UserId, state: &VoiceState, member: &Member) -> 
         "self_mute": state.switches.self_mute,
         "self_video": state.switches.self_video,
         "suppress": state.suppress,
-        "request_to_speak_timestamp": null,
+        "request_to_speak_timestamp": state.asked_to_speak,
     });
     // Discord omits the key while nothing is shared.
     if state.switches.self_stream {

@@ -1,8 +1,8 @@
 //! What the bot may do where: every refusal by the permission that is missing.
 
 use discord_emulator::{
-    ANN, BOB, Channel, ChannelEdit, ChannelId, Emulator, GAMES, GENERAL, LOBBY, Overwrite, OverwriteTarget, PARLOR_DEV,
-    Permissions, VOICE_CATEGORY,
+    ANN, BOB, Channel, ChannelEdit, ChannelId, Emulator, GAMES, GENERAL, LOBBY, NewChannel, Overwrite, OverwriteTarget,
+    PARLOR_DEV, Permissions, VOICE_CATEGORY,
 };
 use serde_json::{Value, json};
 
@@ -191,6 +191,44 @@ async fn voice_states_are_seen_where_the_bot_may_connect() {
     assert_eq!(rest.get(&path).await.body["channel_id"], json!(LOBBY));
     deny(&emulator, LOBBY, Permissions::CONNECT);
     assert_eq!(rest.get(&path).await.refusal(), MISSING_ACCESS);
+}
+
+#[tokio::test]
+async fn a_bot_lets_itself_speak_on_a_stage_or_asks_to() {
+    const DONE: (u16, u64) = (204, u64::MAX);
+    let (emulator, rest) = unlimited().await;
+    let stage = emulator.world(|world| world.create_channel(PARLOR_DEV, NewChannel::stage("talk")).unwrap());
+    let (mut socket, _) = Socket::log_in(&emulator, TOKEN, INTENTS).await;
+    let path = format!("/guilds/{PARLOR_DEV}/voice-states/@me");
+    let patch = async |body: Value| rest.patch(&path, body).await.refusal();
+    let seen = async || {
+        let state = rest.get(&path).await.body;
+        (state["suppress"].clone(), state["request_to_speak_timestamp"].clone())
+    };
+    let speak = json!({"channel_id": stage, "suppress": false});
+    assert_eq!(patch(speak.clone()).await, (404, 10_065), "it is in no room");
+    for (room, suppressed) in [(LOBBY, false), (stage, true)] {
+        socket.op4(PARLOR_DEV, Some(room)).await;
+        assert_eq!(socket.dispatch("VOICE_STATE_UPDATE").await["suppress"], json!(suppressed));
+        socket.dispatch("VOICE_SERVER_UPDATE").await;
+        if room == LOBBY {
+            assert_eq!(patch(json!({"suppress": false})).await, (400, 50_024), "the lobby is no stage");
+        }
+    }
+    assert_eq!(patch(json!({"channel_id": LOBBY, "suppress": false})).await, (404, 10_065), "it is not there");
+
+    let time = "2026-03-02T10:00:00Z";
+    let asks = json!({"channel_id": stage, "request_to_speak_timestamp": time});
+    deny(&emulator, stage, Permissions::MUTE_MEMBERS | Permissions::REQUEST_TO_SPEAK);
+    assert_eq!((patch(speak.clone()).await, patch(asks.clone()).await), (MISSING_PERMISSIONS, MISSING_PERMISSIONS));
+    deny(&emulator, stage, Permissions::MUTE_MEMBERS);
+    assert_eq!((patch(speak.clone()).await, patch(asks).await), (MISSING_PERMISSIONS, DONE));
+    assert_eq!(seen().await, (json!(true), json!(time)));
+    deny(&emulator, stage, Permissions::NONE);
+    assert_eq!(patch(speak).await, DONE);
+    assert_eq!(seen().await, (json!(false), Value::Null), "whoever may speak asks no more");
+    deny(&emulator, stage, Permissions::MUTE_MEMBERS);
+    assert_eq!(patch(json!({"suppress": true})).await, DONE, "whoever speaks may step down");
 }
 
 #[tokio::test]
