@@ -55,6 +55,8 @@ permissions! {
     ManageRoles = 28, "MANAGE_ROLES";
     /// Make and delete webhooks.
     ManageWebhooks = 29, "MANAGE_WEBHOOKS";
+    /// Raise one's hand in the audience of a stage.
+    RequestToSpeak = 32, "REQUEST_TO_SPEAK";
     /// Set a voice channel's status.
     SetVoiceChannelStatus = 48, "SET_VOICE_CHANNEL_STATUS";
 }

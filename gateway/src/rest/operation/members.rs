@@ -1,7 +1,10 @@
 //! Members in voice (Discord docs, resources/guild, "Modify Guild Member"; resources/voice).
 
+use std::time::SystemTime;
+
+use serde::Serialize;
 use serde_json::value::RawValue;
-use twilight_http::request::AuditLogReason as _;
+use twilight_http::request::{AuditLogReason as _, Method, RequestBuilder};
 
 use super::{channel_id, guild_id, user_id};
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
 };
 
 const CHANGE: Route = Route::new(Verb::Patch, "/guilds/{guild}/members/{user}");
+const OWN_VOICE_STATE: Route = Route::new(Verb::Patch, "/guilds/{guild}/voice-states/@me");
 const VOICE_STATE: Route = Route::new(Verb::Get, "/guilds/{guild}/voice-states/{user}");
 
 /// What to change about a member; `None` leaves it.
@@ -105,5 +109,61 @@ impl Rest {
         let text: Box<RawValue> = self.ask(outgoing).await?;
         let state: RawVoiceState<'_> = serde_json::from_str(text.get()).map_err(|_| RestError::UnreadableAnswer)?;
         Ok(state.into_state(guild))
+    }
+
+    /// Lets the bot speak on the stage that it is in. Needs Mute Members there. Safe to repeat.
+    pub async fn speak_on_stage(&self, guild: GuildId, stage: RoomId, caller: &Caller) -> Result<(), RestError> {
+        self.tell(Self::speak_on_stage_request(guild, stage, caller)?).await
+    }
+
+    pub(super) fn speak_on_stage_request(
+        guild: GuildId,
+        stage: RoomId,
+        caller: &Caller,
+    ) -> Result<Outgoing, RestError> {
+        // twilight 0.18 can only have the bot suppressed.
+        let body = OwnVoiceState { channel_id: stage.into(), suppress: Some(false), request_to_speak_timestamp: None };
+        Ok(body.request(guild, caller)?.needing(&[Permission::MuteMembers]))
+    }
+
+    /// Raises the bot's hand in the audience of the stage that it is in: a moderator may let it speak then. Needs Request
+    /// to Speak there. Safe to repeat.
+    pub async fn ask_to_speak(
+        &self,
+        guild: GuildId,
+        stage: RoomId,
+        caller: &Caller,
+        now: SystemTime,
+    ) -> Result<(), RestError> {
+        self.tell(Self::ask_to_speak_request(guild, stage, caller, now)?).await
+    }
+
+    pub(super) fn ask_to_speak_request(
+        guild: GuildId,
+        stage: RoomId,
+        caller: &Caller,
+        now: SystemTime,
+    ) -> Result<Outgoing, RestError> {
+        let time = prost_types::Timestamp::from(now).to_string();
+        let body = OwnVoiceState { channel_id: stage.into(), suppress: None, request_to_speak_timestamp: Some(time) };
+        Ok(body.request(guild, caller)?.needing(&[Permission::RequestToSpeak]))
+    }
+}
+
+/// Discord docs, resources/voice, "Modify Current User Voice State".
+#[derive(Serialize)]
+struct OwnVoiceState {
+    channel_id: ChannelId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppress: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_to_speak_timestamp: Option<String>,
+}
+
+impl OwnVoiceState {
+    fn request(&self, guild: GuildId, caller: &Caller) -> Result<Outgoing, RestError> {
+        let request = RequestBuilder::raw(Method::Patch, format!("guilds/{guild}/voice-states/@me")).json(self);
+        let request = request.build().map_err(|wrong| RestError::invalid(wrong.to_string()))?;
+        Ok(Outgoing::of(OWN_VOICE_STATE, Resource::Guild(guild), &request, caller).about_channel(Some(self.channel_id)))
     }
 }

@@ -291,3 +291,16 @@ fn what_discord_sends_is_read_and_what_it_adds_is_left_alone() {
     assert_eq!((webhook.guild, webhook.creator), (Some(GUILD), Some(USER)));
     assert!(!format!("{webhook:?}").contains("hush"));
 }
+
+#[test]
+fn the_bot_lets_itself_speak_on_a_stage_or_asks_to() {
+    let speaks = Rest::speak_on_stage_request(GUILD, ROOM, &caller()).expect("built");
+    let line = "PATCH guilds/101/voice-states/@me";
+    assert_written(&speaks, line, "", r#"{"channel_id":"102","suppress":false}"#);
+    assert_eq!((speaks.meta.needs, speaks.meta.about.channel), (&[Permission::MuteMembers][..], Some(CHANNEL)));
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(1_772_445_600);
+    let asks = Rest::ask_to_speak_request(GUILD, ROOM, &caller(), time).expect("built");
+    let body = r#"{"channel_id":"102","request_to_speak_timestamp":"2026-03-02T10:00:00Z"}"#;
+    assert_written(&asks, line, "", body);
+    assert_eq!(asks.meta.needs, [Permission::RequestToSpeak]);
+}
