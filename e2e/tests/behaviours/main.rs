@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests: the file's name is the documentation")]
 
 mod a_draining_server_says_so;
+mod a_lease_is_its_subjects_alone;
 mod a_person_can_be_removed;
 mod a_proxy_works_as_the_page_says;
 mod a_python_program_goes_on_where_it_was;

@@ -39,17 +39,25 @@ struct Lease {
     held: usize,
 }
 
-/// The session is about to end.
+/// There is no lease.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct TooLate;
+pub(super) enum NotLeased {
+    /// The session is about to end.
+    TooLate,
+    /// There is a lease of this id, of another subject.
+    OfAnother,
+}
 
 impl Leases {
     /// Gives a lease, or renews it. Returns when it ends.
-    pub(super) fn take(&mut self, terms: LeaseTerms, now: Instant) -> Result<Instant, TooLate> {
+    pub(super) fn take(&mut self, terms: LeaseTerms, now: Instant) -> Result<Instant, NotLeased> {
         if self.closed {
-            return Err(TooLate);
+            return Err(NotLeased::TooLate);
         }
         let LeaseTerms { id, subject, duration } = terms;
+        if self.leases.get(&id).is_some_and(|lease| lease.subject != subject) {
+            return Err(NotLeased::OfAnother);
+        }
         let until = now + duration;
         let lease = self.leases.entry(id).or_insert(Lease { subject, duration, until, held: 0 });
         (lease.duration, lease.until) = (duration, until);
@@ -148,7 +156,7 @@ mod tests {
         leases.take(terms(2, "bob"), start + MINUTE).expect("renewed");
         assert!(!leases.run_out(start + MINUTE * 3 / 2));
         assert!(leases.run_out(start + MINUTE * 2));
-        assert_eq!(leases.take(terms(3, "ann"), start + MINUTE * 2), Err(TooLate), "nobody revives it");
+        assert_eq!(leases.take(terms(3, "ann"), start + MINUTE * 2), Err(NotLeased::TooLate), "nobody revives it");
     }
 
     #[test]
@@ -161,6 +169,15 @@ mod tests {
         leases.let_go(ann.id, start + MINUTE * 10);
         assert!(!leases.run_out(start + MINUTE * 11 - Duration::from_secs(1)));
         assert!(leases.run_out(start + MINUTE * 11));
+    }
+
+    #[test]
+    fn nobody_renews_the_lease_of_somebody_else() {
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        leases.take(terms(1, "ann"), start).expect("open");
+        assert_eq!(leases.take(terms(1, "bob"), start + MINUTE / 2), Err(NotLeased::OfAnother));
+        assert_eq!((leases.len(), leases.due()), (1, Some(start + MINUTE)), "it lasts as long as before");
+        assert!(leases.run_out(start + MINUTE));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     consents::Consents,
     driver::Driver,
-    leases::LeaseTerms,
+    leases::{LeaseTerms, NotLeased},
     picture::Picture,
     rejoin::SessionRecord,
     session::{Command, Session},
@@ -81,6 +81,8 @@ pub struct Connected {
 pub enum NotConnected {
     /// The bot is in another room of the guild.
     Elsewhere(Arc<Session>),
+    /// The lease that is to be renewed is another subject's.
+    LeaseOfAnother,
     /// There are as many as there may be.
     TooMany,
     /// The server is going away.
@@ -141,9 +143,13 @@ impl Sessions {
                 drop(shared);
                 return Err(NotConnected::Elsewhere(Arc::clone(session)));
             }
-            let Ok(until) = shared.leases.take(order.lease.clone(), now) else {
-                drop(shared);
-                return Ok(Err(Arc::clone(session)));
+            let until = match shared.leases.take(order.lease.clone(), now) {
+                Ok(until) => until,
+                Err(NotLeased::OfAnother) => return Err(NotConnected::LeaseOfAnother),
+                Err(NotLeased::TooLate) => {
+                    drop(shared);
+                    return Ok(Err(Arc::clone(session)));
+                }
             };
             shared.marks.announces |= order.announces;
             shared.marks.rejoins |= order.rejoins;

@@ -291,6 +291,9 @@ fn not_connected(error: &NotConnected) -> Failure {
             let failure = Failure::new(Reason::VoiceSessionElsewhere, message);
             failure.with("room_id", session.room().to_string()).with("session_id", session.id().to_string())
         }
+        NotConnected::LeaseOfAnother => {
+            Failure::bad_request([("lease_id".to_owned(), "is the lease of somebody else".to_owned())])
+        }
         NotConnected::TooMany => {
             Failure::new(Reason::VoiceSessionQuota, "the server carries as many voice sessions as it may")
         }
