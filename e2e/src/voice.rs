@@ -36,8 +36,15 @@ impl Call {
     /// # Panics
     /// It does not.
     pub async fn start(setup: Setup, room: &impl ToString) -> Self {
+        Self::of(setup.start().await, room).await
+    }
+
+    /// The bot of this house and that of a neighbour in this room, until audio flows.
+    ///
+    /// # Panics
+    /// It does not.
+    pub async fn of(house: House, room: &impl ToString) -> Self {
         const NEIGHBOUR: &str = "the.neighbours.bot";
-        let house = setup.start().await;
         let neighbour = house.neighbour(NEIGHBOUR).await;
         let clients = [house.parlor().await, neighbour.parlor().await];
         let (one, two) = tokio::join!(connect(&clients[0], room), connect(&clients[1], room));
@@ -259,6 +266,8 @@ pub struct Ear {
     pub frames: BTreeMap<String, Vec<v1::AudioFrame>>,
     /// Why the session ended, if it did.
     pub ended: Option<v1::VoiceSessionEnding>,
+    /// The close code that ended it; 0 for none.
+    pub close_code: i32,
 }
 
 impl Ear {
@@ -271,7 +280,7 @@ impl Ear {
         let session_id = session.session_id.clone();
         let request = v1::ReceiveAudioRequest { session_id, listen, ..v1::ReceiveAudioRequest::default() };
         let stream = parlor.voice_sessions().receive_audio(request).await.expect("listens").into_inner();
-        let mut ear = Self { stream, frames: BTreeMap::new(), ended: None };
+        let mut ear = Self { stream, frames: BTreeMap::new(), ended: None, close_code: 0 };
         // The first message says that it has begun.
         ear.next().await;
         ear
@@ -282,7 +291,10 @@ impl Ear {
         let message = soon("a message", self.stream.message()).await.expect("the stream goes on");
         match message.and_then(|message| message.body) {
             Some(Body::Frame(frame)) => self.frames.entry(frame.user_id.clone()).or_default().push(frame),
-            Some(Body::Ended(ended)) => self.ended = Some(ended.ending()),
+            Some(Body::Ended(ended)) => {
+                self.ended = Some(ended.ending());
+                self.close_code = ended.close_code;
+            }
             Some(Body::Status(_)) => {}
             None => return false,
         }

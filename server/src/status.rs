@@ -151,7 +151,7 @@ reasons! {
     /// The bot is in another room of the guild; metadata `room_id` names it.
     VoiceSessionElsewhere = "VOICE_SESSION_ELSEWHERE", FailedPrecondition,
         "Use that session, or wait until it is over: a bot is in one room of a guild at a time.";
-    /// Discord did not let the bot into the room; metadata `ending` says how.
+    /// Discord did not let the bot into the room; metadata `ending` says how, and `close_code` with which code.
     VoiceRefused = "VOICE_REFUSED", FailedPrecondition,
         "Look whether the room is full and whether the bot may connect to it.";
     /// The server carries as many voice sessions as it may.

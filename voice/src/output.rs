@@ -222,7 +222,7 @@ pub enum Disconnect {
     Moved,
     /// The voice server did not answer in time.
     NoAnswer,
-    /// The voice server offers no encryption that may be used.
+    /// The voice server chose another encryption than was asked for.
     NoMode,
 }
 
@@ -237,6 +237,8 @@ pub enum Ending {
     NotAssigned,
     /// The voice server refused in a way that trying again does not mend.
     Refused(CloseCode),
+    /// The voice server offers no encryption that may be used.
+    NoMode,
     /// Too many attempts in a row failed.
     GaveUp,
 }

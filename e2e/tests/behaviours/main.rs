@@ -9,6 +9,7 @@ mod a_proxy_works_as_the_page_says;
 mod a_python_program_goes_on_where_it_was;
 mod a_python_program_records_and_answers;
 mod a_real_bot_works_as_the_page_says;
+mod a_refusal_says_with_which_code;
 mod a_slow_listener_loses_its_own_frames;
 mod a_voice_session_is_taken_up_after_a_restart;
 mod arrows_point_where_they_may;

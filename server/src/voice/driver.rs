@@ -15,7 +15,7 @@ use parlor_gateway::{
 };
 use parlor_proto::v1::VoiceSessionEnding as Ending;
 use parlor_voice::{
-    Counters, Davey, Event, Frame, Input, Outcome, Output, Signal, SocketId,
+    Counters, Davey, Disconnect, Event, Frame, Input, Outcome, Output, Signal, SocketId,
     audio::{FRAME, Mixer, Unpacker},
     wire::{self, gateway::Credential},
 };
@@ -30,6 +30,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     listeners::{Format, Said},
+    picture::Ended,
     session::{Command, Ends, Session},
     socket::{FromSocket, ToSocket, carry},
 };
@@ -101,8 +102,10 @@ struct Work {
     holding: Option<Instant>,
     showing: Instant,
     ears: Ears,
-    /// Why it ends, where that was not the core's idea.
-    ending: Option<Ending>,
+    /// Why it ends.
+    ending: Option<Ended>,
+    /// Why media did not flow last.
+    trouble: Option<Disconnect>,
     /// Where the bot is, as Discord said last.
     present: bool,
     /// The same moment on both clocks.
@@ -143,6 +146,7 @@ impl Driver {
             showing: now + SHOWING,
             ears: Ears::default(),
             ending: None,
+            trouble: None,
             present: false,
         };
         metrics::gauge!(names::VOICE_SESSIONS).increment(1.0);
@@ -163,16 +167,14 @@ impl Work {
             }
             self.run_what_is_due(Instant::now());
         }
-        let ending = match self.ending {
-            Some(Ending::Kicked) => {
-                let room = RoomId::new(self.core.channel().get());
-                let deleted = room_is_deleted(Arc::clone(&self.hub), self.session.guild(), room).await;
-                if deleted { Ending::RoomEnded } else { Ending::Kicked }
+        let mut ended = self.ending.take().unwrap_or_else(|| Ending::Released.into());
+        if ended.ending == Ending::Kicked {
+            let room = RoomId::new(self.core.channel().get());
+            if room_is_deleted(Arc::clone(&self.hub), self.session.guild(), room).await {
+                ended = Ending::RoomEnded.into();
             }
-            Some(ending) => ending,
-            None => Ending::Released,
-        };
-        self.tell_the_end(ending);
+        }
+        self.tell_the_end(ended);
         self.finish().await;
     }
 
@@ -263,7 +265,7 @@ impl Work {
     fn command(&mut self, command: Command) {
         match command {
             Command::End(ending) => {
-                self.ending = Some(ending);
+                self.ending = Some(ending.into());
                 self.core.handle_input(Input::Leave, Instant::now());
             }
             Command::SetOptedOut(user, opted_out) => {
@@ -384,20 +386,16 @@ impl Work {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Ended(ending) => {
-                use parlor_voice::Ending as Core;
-                let reason = match ending {
-                    Core::Left => Ending::Released,
-                    Core::Kicked => Ending::Kicked,
-                    Core::NotAssigned => Ending::NotAssigned,
-                    Core::Refused(_) => Ending::Refused,
-                    Core::GaveUp => Ending::GaveUp,
-                };
-                self.ending.get_or_insert(reason);
+                let ended = Ended::by_the_core(*ending, self.trouble);
+                self.ending.get_or_insert(ended);
             }
             Event::Gap { ssrc, frames, .. } => self.gap(ssrc.get(), *frames),
             Event::Frame(frame) => self.frame(frame),
             Event::UserLeft(user) => self.ears.forget(UserId::new(user.get())),
-            Event::Disconnected(_) => self.ears = Ears::default(),
+            Event::Disconnected(why) => {
+                self.ears = Ears::default();
+                self.trouble = Some(*why);
+            }
             Event::Connected { .. }
             | Event::Interrupted(_)
             | Event::Resumed
@@ -473,11 +471,12 @@ impl Work {
     }
 
     /// Tells everybody that it is over.
-    fn tell_the_end(&mut self, ending: Ending) {
+    fn tell_the_end(&mut self, ended: Ended) {
         self.show();
+        let ending = ended.ending;
         let mut shared = self.session.shared();
         let wall = self.session.wall();
-        let told = shared.picture.end(ending);
+        let told = shared.picture.end(ended);
         shared.tell(&self.session, told, wall);
         shared.watchers.close();
         shared.listeners.close();

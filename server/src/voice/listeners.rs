@@ -195,7 +195,7 @@ impl Hearing {
         let number = listeners.opened;
         let listener = Listener { wanted, queue, counts: Arc::clone(&counts), dropped: 0, lost: BTreeMap::new() };
         // A session that is over gives nothing, and its listeners hear that.
-        if shared.picture.ended().is_none() {
+        if !shared.picture.is_over() {
             shared.listeners.listeners.insert(number, listener);
         }
         drop(shared);

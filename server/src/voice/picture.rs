@@ -10,11 +10,51 @@ use parlor_proto::v1::{
     self, VoiceSessionEnding as Ending, VoiceSessionState as State, e2ee_state::Mode,
     watch_session_response::Event as Told,
 };
-use parlor_voice::{Counters, Disconnect, Encryption, Event, Outcome};
+use parlor_voice::{Counters, Disconnect, Encryption, Event, Outcome, wire::gateway::CloseCode};
 
 /// A session is over.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Ended(pub Ending);
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Ended {
+    /// Why.
+    pub ending: Ending,
+    /// The voice gateway's close code, where that brought it about.
+    pub close_code: Option<CloseCode>,
+    /// What brought it about, for people; may be empty.
+    pub detail: String,
+}
+
+impl From<Ending> for Ended {
+    fn from(ending: Ending) -> Self {
+        Self { ending, close_code: None, detail: String::new() }
+    }
+}
+
+impl Ended {
+    /// What the core says, and why media did not flow last.
+    pub(super) fn by_the_core(ending: parlor_voice::Ending, trouble: Option<Disconnect>) -> Self {
+        use parlor_voice::Ending as Core;
+        match ending {
+            Core::Left => Ending::Released.into(),
+            Core::Kicked => Ending::Kicked.into(),
+            Core::NotAssigned => Ending::NotAssigned.into(),
+            Core::Refused(code) => Self { ending: Ending::Refused, close_code: Some(code), detail: closed_with(code) },
+            Core::NoMode => {
+                let detail = "the voice server offers no encryption that may be used".to_owned();
+                Self { ending: Ending::Refused, close_code: None, detail }
+            }
+            Core::GaveUp => Self {
+                ending: Ending::GaveUp,
+                close_code: if let Some(Disconnect::Closed(code)) = trouble { code } else { None },
+                detail: trouble.map(disconnect).unwrap_or_default(),
+            },
+        }
+    }
+
+    /// The close code as the contract has it: 0 for none.
+    pub fn close_code(&self) -> i32 {
+        self.close_code.map_or(0, |code| code.number().into())
+    }
+}
 
 /// How far a session is, who is in the room, and how well it goes.
 #[derive(Debug)]
@@ -23,7 +63,7 @@ pub(super) struct Picture {
     bot: UserId,
     opted_out: BTreeSet<UserId>,
     state: State,
-    ending: Option<Ending>,
+    ended: Option<Ended>,
     connected_at: Option<SystemTime>,
     users: BTreeMap<UserId, User>,
     encryption: Option<Encryption>,
@@ -72,7 +112,7 @@ impl Picture {
             bot,
             opted_out,
             state: State::Connecting,
-            ending: None,
+            ended: None,
             connected_at: None,
             users: BTreeMap::new(),
             encryption: None,
@@ -86,9 +126,14 @@ impl Picture {
         self.bot
     }
 
+    /// Whether the session is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// Why the session is over, if it is.
     pub(super) fn ended(&self) -> Option<Ended> {
-        self.ending.map(Ended)
+        self.ended.clone()
     }
 
     /// Whether audio can flow: where others are in the call, not before there are keys.
@@ -166,19 +211,30 @@ impl Picture {
         Told::ConsentChanged(v1::AudioConsentChanged { user_id: user.to_string(), opted_out })
     }
 
+    fn capabilities(&self) -> v1::Capabilities {
+        let is_over = self.is_over();
+        v1::Capabilities { receive_audio: !is_over, send_audio: !is_over, receive_video: false, send_video: false }
+    }
+
     /// The session is over.
-    pub(super) fn end(&mut self, ending: Ending) -> Told {
-        self.ending = Some(ending);
-        self.become_(State::Ended, String::new())
+    pub(super) fn end(&mut self, ended: Ended) -> Told {
+        let detail = ended.detail.clone();
+        self.ended = Some(ended);
+        self.become_(State::Ended, detail)
+    }
+
+    fn ending(&self) -> Ending {
+        self.ended.as_ref().map(|ended| ended.ending).unwrap_or_default()
     }
 
     fn become_(&mut self, state: State, detail: String) -> Told {
         self.state = state;
         Told::StateChanged(v1::VoiceStateChanged {
             state: state.into(),
-            ending: self.ending.unwrap_or_default().into(),
+            ending: self.ending().into(),
             room_id: self.room.to_string(),
             detail,
+            close_code: self.ended.as_ref().map_or(0, Ended::close_code),
         })
     }
 
@@ -233,18 +289,12 @@ impl Picture {
 
     /// Everything that is known here of the session.
     pub(super) fn show(&self) -> v1::VoiceSession {
-        let is_over = self.ending.is_some();
         v1::VoiceSession {
             room_id: self.room.to_string(),
             state: self.state.into(),
-            ending: self.ending.unwrap_or_default().into(),
-            discord_leg: if is_over { v1::DiscordLeg::None } else { v1::DiscordLeg::Bot }.into(),
-            capabilities: Some(v1::Capabilities {
-                receive_audio: !is_over,
-                send_audio: !is_over,
-                receive_video: false,
-                send_video: false,
-            }),
+            ending: self.ending().into(),
+            discord_leg: if self.is_over() { v1::DiscordLeg::None } else { v1::DiscordLeg::Bot }.into(),
+            capabilities: Some(self.capabilities()),
             connected_at: self.connected_at.map(Into::into),
             users: self.users.iter().map(|(user, known)| self.show_user(*user, *known)).collect(),
             e2ee: Some(self.e2ee()),
@@ -270,8 +320,15 @@ impl Speaker {
     }
 }
 
-fn closed_with(code: parlor_voice::wire::gateway::CloseCode) -> String {
-    format!("the voice gateway closed with {}", code.number())
+fn closed_with(code: CloseCode) -> String {
+    let meaning = match code {
+        CloseCode::UnknownProtocol => ": it does not know the protocol",
+        CloseCode::UnknownEncryptionMode => ": it does not know the encryption mode",
+        CloseCode::E2eeRequired => ": the call is end-to-end encrypted, and it takes the bot for one that cannot be",
+        CloseCode::RateLimited => ": it was asked too often",
+        _ => "",
+    };
+    format!("the voice gateway closed with {code}{meaning}")
 }
 
 fn disconnect(why: Disconnect) -> String {
@@ -281,6 +338,6 @@ fn disconnect(why: Disconnect) -> String {
         Disconnect::ServerChanged => "another voice server was assigned".to_owned(),
         Disconnect::Moved => "the bot was moved to another room".to_owned(),
         Disconnect::NoAnswer => "the voice server did not answer".to_owned(),
-        Disconnect::NoMode => "the voice server offers no encryption that may be used".to_owned(),
+        Disconnect::NoMode => "the voice server chose another encryption than was asked for".to_owned(),
     }
 }

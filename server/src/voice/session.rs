@@ -122,6 +122,11 @@ impl Session {
         self.shared().picture.room
     }
 
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        self.shared().picture.is_over()
+    }
+
     /// Why it is over, if it is.
     pub fn ended(&self) -> Option<Ended> {
         self.shared().picture.ended()
@@ -167,7 +172,7 @@ impl Session {
         loop {
             {
                 let shared = self.shared();
-                if shared.picture.is_audible() || shared.picture.ended().is_some() {
+                if shared.picture.is_audible() || shared.picture.is_over() {
                     return;
                 }
             }
@@ -180,7 +185,7 @@ impl Session {
     /// Waits until the session is over.
     pub async fn has_ended(&self) {
         let mut watching = self.over.clone();
-        while self.ended().is_none() && watching.changed().await.is_ok() {}
+        while !self.is_over() && watching.changed().await.is_ok() {}
     }
 
     /// Whether the room has to be told that somebody begins to listen now: nobody did, and it was not told a moment ago.

@@ -135,7 +135,7 @@ impl Sessions {
         let now = Instant::now();
         if let Some(session) = open.by_guild.get(&order.guild) {
             let mut shared = session.shared();
-            if shared.picture.ended().is_some() {
+            if shared.picture.is_over() {
                 drop(shared);
                 return Ok(Err(Arc::clone(session)));
             }
@@ -234,7 +234,7 @@ impl Sessions {
             driver.run().await;
             let Some(all) = all.upgrade() else { return };
             // A server that goes away takes its sessions up again when it is back.
-            let comes_back = mine.ended().is_some_and(|ended| ended.0 == Ending::Draining);
+            let comes_back = mine.ended().is_some_and(|ended| ended.ending == Ending::Draining);
             if SessionRecord::of(&mine).is_some() && !comes_back {
                 all.store(mine.guild(), None).await;
             }
@@ -247,13 +247,13 @@ impl Sessions {
     pub fn get(&self, id: Uuid) -> Option<Arc<Session>> {
         let open = self.open();
         let found = open.by_guild.values().find(|session| session.id() == id)?;
-        found.ended().is_none().then(|| Arc::clone(found))
+        (!found.is_over()).then(|| Arc::clone(found))
     }
 
     /// Every session that is not over, by guild.
     pub fn all(&self) -> Vec<Arc<Session>> {
         let open = self.open();
-        open.by_guild.values().filter(|session| session.ended().is_none()).cloned().collect()
+        open.by_guild.values().filter(|session| !session.is_over()).cloned().collect()
     }
 
     /// Somebody does not want to be heard, or is heard again.

@@ -159,7 +159,7 @@ impl Speaking {
     /// Gives a frame. Where the source waits, this does until there is room; nothing more is taken once the session is over.
     pub async fn give(&self, frame: SourceFrame) {
         while self.overflow == Overflow::Wait && self.with(|source| !source.queue.has_room()) == Some(true) {
-            if self.session.ended().is_some() {
+            if self.session.is_over() {
                 return;
             }
             self.moved.notified().await;
@@ -185,7 +185,7 @@ impl Speaking {
     /// Finishes, and waits until everything was played, or the session is over.
     pub async fn finished(&self) {
         self.finish();
-        while self.report().waiting > 0 && self.session.ended().is_none() {
+        while self.report().waiting > 0 && !self.session.is_over() {
             self.moved.notified().await;
         }
     }

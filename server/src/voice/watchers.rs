@@ -67,7 +67,7 @@ impl Watching {
         let mut shared = session.shared();
         let first = whole_session(Some(session.wall().into()), session.show_locked(&shared));
         queue.try_send(first).expect("the queue is new");
-        if shared.picture.ended().is_none() {
+        if !shared.picture.is_over() {
             shared.watchers.watchers.push(Watcher { queue, missed: false });
         }
         drop(shared);

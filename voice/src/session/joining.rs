@@ -15,7 +15,7 @@ use parlor_voice_wire::{
 };
 
 use super::{
-    CLOSE_TO_RESUME, Session,
+    CLOSE_FOR_GOOD, CLOSE_TO_RESUME, Session,
     heart::{Beat, Heart},
     stage::{Joining, Link, Live, Pings, Room, Stage, Step, Target},
 };
@@ -23,7 +23,7 @@ use crate::{
     dave::{Dave, E2eeGroup},
     input::SocketId,
     media::{Receiver, Sender},
-    output::{Disconnect, Event, TimeoutReason},
+    output::{Disconnect, Ending, Event, TimeoutReason},
 };
 
 /// From opening the websocket to the key.
@@ -160,7 +160,10 @@ impl<G: E2eeGroup> Session<G> {
             return;
         }
         let Some(mode) = Mode::choose(&ready.modes, self.around.config.retired_modes) else {
-            self.renew(Disconnect::NoMode, now);
+            // Another voice server would offer the same.
+            self.disconnect(CLOSE_FOR_GOOD, now);
+            self.around.ask_for(None);
+            self.end(Ending::NoMode);
             return;
         };
         let target = Target { ssrc: ready.ssrc, address: SocketAddr::new(ready.ip, ready.port), mode };

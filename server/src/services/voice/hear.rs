@@ -78,7 +78,8 @@ pub(super) fn status(hearing: &Hearing) -> v1::StreamStatus {
 
 /// Why the session is over.
 pub(super) fn ended(session: &Session) -> v1::StreamEnded {
-    v1::StreamEnded { ending: session.ended().map(|ended| ended.0).unwrap_or_default().into() }
+    let Some(ended) = session.ended() else { return v1::StreamEnded::default() };
+    v1::StreamEnded { ending: ended.ending.into(), close_code: ended.close_code(), detail: ended.detail }
 }
 
 /// A frame for the wire.

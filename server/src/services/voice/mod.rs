@@ -158,7 +158,13 @@ impl VoiceParts {
                 Reason::VoiceRefused,
                 "the session is over: Discord did not let the bot in, or took it out",
             );
-            return Err(refused.with("ending", ended.0.as_str_name()).with("room_id", room.to_string()).into());
+            let refused = refused.with("ending", ended.ending.as_str_name()).with("room_id", room.to_string());
+            let refused = match ended.close_code {
+                Some(code) => refused.with("close_code", code.to_string()),
+                None => refused,
+            };
+            let is_told = !ended.detail.is_empty();
+            return Err(if is_told { refused.with("detail", ended.detail) } else { refused }.into());
         }
         let left = connected.until.saturating_duration_since(Instant::now());
         Ok(v1::ConnectResponse {

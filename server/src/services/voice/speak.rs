@@ -142,7 +142,7 @@ pub(super) async fn send(
         () = session.has_ended() => {}
         played = playing => played?,
     }
-    let ending = session.ended().map(|ended| ended.0).unwrap_or_default();
+    let ending = session.ended().map(|ended| ended.ending).unwrap_or_default();
     Ok(v1::SendAudioResponse { source: Some(report(&speaking)), ending: ending.into() })
 }
 

@@ -123,7 +123,9 @@ impl Scene {
                 format!("{}; here: {people}", self.headline())
             }
             Event::StateChanged(change) if change.state() == State::Ended => {
-                format!("the session is over: {}", why(change.ending()))
+                let detail =
+                    if change.detail.is_empty() { String::new() } else { format!(" ({})", clean(&change.detail)) };
+                format!("the session is over: {}{detail}", why(change.ending()))
             }
             Event::StateChanged(change) => {
                 let detail =
