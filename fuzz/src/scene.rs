@@ -23,6 +23,7 @@ use parlor_server::{
     store::{Recovered, Volatile},
     voice::{self, Sessions, Threads},
 };
+use parlor_voice_wire::transport::RetiredModes;
 use secrecy::SecretString;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -104,6 +105,7 @@ fn sessions(hub: Arc<Hub>) -> Arc<Sessions> {
         clock: Arc::new(keys::now),
         most: 1,
         threads: Threads::start().expect("the operating system gives threads"),
+        retired_modes: RetiredModes::Refused,
     })
 }
 

@@ -28,6 +28,7 @@ mod parlor_talks_with_other_voice_libraries;
 mod participants_are_moved_muted_and_disconnected;
 mod real_voice_clients_hear_each_other;
 mod refusals_are_what_the_contract_says;
+mod retired_encryption_is_used_where_it_is_accepted;
 mod rooms_are_made_and_ended_from_every_language;
 mod rooms_are_what_was_asked_for;
 mod rooms_come_through_chaos;

@@ -24,6 +24,7 @@ use parlor_proto::{
         voice_session_service_server::VoiceSessionServiceServer, webhook_service_server::WebhookServiceServer,
     },
 };
+use parlor_voice::wire::transport::RetiredModes;
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -165,6 +166,7 @@ impl Server {
             clock: Arc::clone(&clock),
             most: usize_of(config.voice.sessions),
             threads: Threads::start().map_err(StartError::Threads)?,
+            retired_modes: if config.voice.retired_modes { RetiredModes::Accepted } else { RetiredModes::Refused },
         });
 
         let (health, health_service) = Health::new().await;

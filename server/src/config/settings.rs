@@ -326,11 +326,15 @@ pub struct VoiceConfig {
     pub sessions: u32,
     /// What a room's text is told when somebody begins to listen, where the session asks for it: up to 2,000 characters.
     pub announcement: String,
+    /// Whether encryption modes that Discord refuses since November 2024 (`xsalsa20_poly1305` and its kin) may be used with
+    /// voice servers that offer nothing newer.
+    pub retired_modes: bool,
 }
 
 impl Default for VoiceConfig {
     fn default() -> Self {
-        Self { sessions: 100, announcement: "🎧 This room is being listened to through Parlor.".to_owned() }
+        let announcement = "🎧 This room is being listened to through Parlor.".to_owned();
+        Self { sessions: 100, announcement, retired_modes: false }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use parlor_gateway::{GuildId, RoomId, UserId, voice::Switchboard};
 use parlor_proto::v1::VoiceSessionEnding as Ending;
-use parlor_voice::wire;
+use parlor_voice::wire::{self, transport::RetiredModes};
 use rustls::ClientConfig;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -44,6 +44,8 @@ pub struct Settings {
     pub most: usize,
     /// Where they run.
     pub threads: Threads,
+    /// Whether encryption modes that Discord refuses may be used with other voice servers.
+    pub retired_modes: RetiredModes,
 }
 
 /// What somebody asks for who wants to be in a room.
@@ -204,7 +206,7 @@ impl Sessions {
     }
 
     fn start(self: &Arc<Self>, id: Uuid, order: &Order, now: Instant) -> (Arc<Session>, Instant) {
-        let Settings { switchboard, tls, consents, hub, clock, threads, .. } = &self.settings;
+        let Settings { switchboard, tls, consents, hub, clock, threads, retired_modes, .. } = &self.settings;
         let Order { guild, room, bot, bitrate, lease, announces, rejoins } = order.clone();
         let opted_out = consents.of_guild(guild);
         let picture = Picture::new(room, bot, opted_out.iter().copied().collect());
@@ -214,6 +216,7 @@ impl Sessions {
             wire::ChannelId::new(room.get()),
             wire::UserId::new(bot.get()),
         );
+        config.retired_modes = *retired_modes;
         config.opted_out = opted_out.into_iter().map(|user| wire::UserId::new(user.get())).collect();
         let mut shared = session.shared();
         let until = shared.leases.take(lease, now).expect("a session that begins takes leases");
