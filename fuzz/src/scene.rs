@@ -105,6 +105,8 @@ fn sessions(hub: Arc<Hub>) -> Arc<Sessions> {
         clock: Arc::new(keys::now),
         most: 1,
         threads: Threads::start().expect("the operating system gives threads"),
+        rest: rest(),
+        announcement: String::new(),
         retired_modes: RetiredModes::Refused,
     })
 }

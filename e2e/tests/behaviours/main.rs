@@ -20,6 +20,7 @@ mod discord_faults_converge;
 mod each_request_makes_one_room;
 mod every_language_sees_the_same_events;
 mod every_metric_is_described;
+mod every_room_is_told_that_somebody_listens;
 mod every_stream_is_judged;
 mod everybody_is_heard_under_their_own_name;
 mod faults_leave_no_hole;

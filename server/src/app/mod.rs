@@ -166,6 +166,8 @@ impl Server {
             clock: Arc::clone(&clock),
             most: usize_of(config.voice.sessions),
             threads: Threads::start().map_err(StartError::Threads)?,
+            rest: Arc::clone(&rest),
+            announcement: config.voice.announcement.clone(),
             retired_modes: if config.voice.retired_modes { RetiredModes::Accepted } else { RetiredModes::Refused },
         });
 
@@ -214,7 +216,6 @@ impl Server {
             limits: rules.limits.clone(),
             draining: streams_end.clone(),
             clock: Arc::clone(&clock),
-            announcement: config.voice.announcement.clone(),
         });
         let voice_sessions = VoiceSessionServiceServer::new(voice_sessions)
             .max_decoding_message_size(usize_of(config.limits.message_bytes));

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use super::rooms::RoomSpec;
 use crate::{
     auth::{
-        ChangeParticipants, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Listen, Permit, ReadRooms, SendMessage,
+        ChangeParticipants, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage,
         UpdateRoom, UseWebhooks,
     },
     rooms::{Answers, Due, Intent, Invitation},
@@ -329,19 +329,6 @@ impl DiscordVoice {
     /// The bot.
     pub(super) async fn bot(&self, caller: &Caller) -> Result<UserId, Failure> {
         self.rest.current_user(caller).await.map(|user| user.id).map_err(failure)
-    }
-
-    /// Tells a room's text that somebody listens.
-    pub(super) async fn announce(
-        &self,
-        permit: &Permit<Listen>,
-        room: RoomId,
-        content: String,
-        caller: &Caller,
-    ) -> Result<MessageId, Failure> {
-        let message = NewMessage { content, nonce: None, notifies: Vec::new() };
-        let sent = self.rest.send_message(permit.guild(), room.into(), &message, caller).await;
-        sent.map(|message| message.id).map_err(failure)
     }
 }
 

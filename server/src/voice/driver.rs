@@ -29,6 +29,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
+    errands::Errands,
     listeners::{Format, Said},
     picture::Ended,
     session::{Command, Ends, Session},
@@ -72,6 +73,8 @@ pub(super) struct Driver {
     pub(super) bitrate: u32,
     /// Who knows of rooms.
     pub(super) hub: Arc<Hub>,
+    /// Who asks Discord's REST API.
+    pub(super) errands: Arc<Errands>,
 }
 
 /// What happened.
@@ -91,6 +94,7 @@ struct Work {
     line: Line,
     tls: Arc<ClientConfig>,
     hub: Arc<Hub>,
+    errands: Arc<Errands>,
     sockets: BTreeMap<SocketId, mpsc::UnboundedSender<ToSocket>>,
     to_me: mpsc::Sender<(SocketId, FromSocket)>,
     from_sockets: mpsc::Receiver<(SocketId, FromSocket)>,
@@ -125,7 +129,7 @@ struct Ears {
 impl Driver {
     /// Runs the session to its end.
     pub(super) async fn run(self) {
-        let Self { session, ends, core, line, tls, bitrate, hub } = self;
+        let Self { session, ends, core, line, tls, bitrate, hub, errands } = self;
         let now = Instant::now();
         let (to_me, from_sockets) = mpsc::channel(SOCKET_QUEUE);
         let mut work = Work {
@@ -136,6 +140,7 @@ impl Driver {
             line,
             tls,
             hub,
+            errands,
             sockets: BTreeMap::new(),
             to_me,
             from_sockets,
@@ -414,6 +419,10 @@ impl Work {
         drop(shared);
         if is_news {
             self.ends.over.send_modify(|_| {});
+        }
+        if let Event::Connected { .. } = event {
+            // It may be another room, whose text knows nothing of those who listen.
+            self.errands.announce_where_heard(&self.session, Instant::now());
         }
     }
 

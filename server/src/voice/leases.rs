@@ -108,6 +108,11 @@ impl Leases {
         self.leases.iter().map(terms).collect()
     }
 
+    /// The subject of one of them.
+    pub(super) fn subject(&self) -> Option<&Subject> {
+        self.leases.values().next().map(|lease| &lease.subject)
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.leases.len()

@@ -13,8 +13,10 @@
 //! for audio. What callers and the task share is a [`Session`] behind one short lock. A caller who does not read fills its own
 //! queue and nothing else.
 
+mod announcement;
 mod consents;
 mod driver;
+mod errands;
 mod leases;
 mod listeners;
 mod picture;

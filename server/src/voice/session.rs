@@ -2,16 +2,20 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
-use parlor_gateway::{GuildId, RoomId, UserId};
+use parlor_gateway::{
+    GuildId, RoomId, UserId,
+    rest::{Caller, Tenant},
+};
 use parlor_proto::v1::{self, VoiceSessionEnding as Ending};
 use parlor_voice::Verification;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::{
+    announcement::Announcement,
     leases::Leases,
     listeners::Listeners,
     picture::{Ended, Picture},
@@ -49,8 +53,8 @@ pub(super) struct Shared {
     pub(super) sources: Sources,
     pub(super) watchers: Watchers,
     pub(super) marks: Marks,
-    /// When the room was last told that somebody listens.
-    pub(super) announced_at: Option<Instant>,
+    /// What the room was told of those who listen.
+    pub(super) announcement: Announcement,
 }
 
 /// What was asked of a session once, and stays.
@@ -91,7 +95,7 @@ impl Session {
             sources: Sources::default(),
             watchers: Watchers::default(),
             marks: Marks::default(),
-            announced_at: None,
+            announcement: Announcement::default(),
         };
         let created_at = clock();
         let session = Self {
@@ -188,15 +192,26 @@ impl Session {
         while !self.is_over() && watching.changed().await.is_ok() {}
     }
 
-    /// Whether the room has to be told that somebody begins to listen now: nobody did, and it was not told a moment ago.
-    pub fn is_to_be_announced(&self, quiet: Duration, now: Instant) -> bool {
+    /// The room whose text has to be told now that somebody listens, if any.
+    pub(super) fn announces_now(&self, now: Instant) -> Option<RoomId> {
         let mut shared = self.shared();
-        let begins = shared.marks.announces && shared.listeners.len() == 0;
-        let told = shared.announced_at.is_some_and(|at| now.saturating_duration_since(at) < quiet);
-        if begins && !told {
-            shared.announced_at = Some(now);
+        let (room, listeners) = (shared.picture.room, shared.listeners.len());
+        let due =
+            shared.marks.announces && !shared.picture.is_over() && shared.announcement.is_due(room, listeners, now);
+        due.then_some(room)
+    }
+
+    /// What was to be told at this time did not reach the room.
+    pub(super) fn announced_nothing(&self, room: RoomId, at: Instant) {
+        self.shared().announcement.failed(room, at);
+    }
+
+    /// On whose behalf the session asks Discord by itself: one of those who keep it.
+    pub(super) fn caller(&self, deadline: Instant) -> Caller {
+        match self.shared().leases.subject() {
+            Some(subject) => Caller::new(Tenant::new(subject.as_str()), deadline),
+            None => Caller::house(deadline),
         }
-        begins && !told
     }
 
     /// Waits until the task is done and another session may take its place.

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use parlor_gateway::{GuildId, RoomId, UserId, voice::Switchboard};
+use parlor_gateway::{GuildId, RoomId, UserId, rest::Rest, voice::Switchboard};
 use parlor_proto::v1::VoiceSessionEnding as Ending;
 use parlor_voice::wire::{self, transport::RetiredModes};
 use rustls::ClientConfig;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{
     consents::Consents,
     driver::Driver,
+    errands::Errands,
     leases::{LeaseTerms, NotLeased},
     picture::Picture,
     rejoin::SessionRecord,
@@ -44,6 +45,10 @@ pub struct Settings {
     pub most: usize,
     /// Where they run.
     pub threads: Threads,
+    /// Discord's REST API.
+    pub rest: Arc<Rest>,
+    /// What a room's text is told when somebody begins to listen.
+    pub announcement: String,
     /// Whether encryption modes that Discord refuses may be used with other voice servers.
     pub retired_modes: RetiredModes,
 }
@@ -94,6 +99,7 @@ pub enum NotConnected {
 /// Every session.
 pub struct Sessions {
     settings: Settings,
+    errands: Arc<Errands>,
     sessions: Mutex<Open>,
 }
 
@@ -104,9 +110,15 @@ struct Open {
 }
 
 impl Sessions {
-    /// None yet.
+    /// None yet. What they ask of Discord is asked on the runtime that this is called in.
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, sessions: Mutex::default() })
+        let errands = Errands::new(Arc::clone(&settings.rest), settings.announcement.clone());
+        Arc::new(Self { settings, errands: Arc::new(errands), sessions: Mutex::default() })
+    }
+
+    /// Somebody is about to listen: the room is told, where the session says so.
+    pub fn announce(&self, session: &Arc<Session>, now: Instant) {
+        self.errands.announce(session, now);
     }
 
     /// A lease of the session in a room, which is made where there is none.
@@ -157,6 +169,8 @@ impl Sessions {
             shared.marks.rejoins |= order.rejoins;
             drop(shared);
             session.wake();
+            // Those who listen already were not told of, if nobody had asked for it.
+            self.errands.announce_where_heard(session, now);
             return Ok(Ok(Connected { session: Arc::clone(session), created: false, until }));
         }
         if open.by_guild.len() >= self.settings.most {
@@ -230,6 +244,7 @@ impl Sessions {
             tls: Arc::clone(tls),
             bitrate: bitrate.clamp(*BITRATES.start(), *BITRATES.end()),
             hub: Arc::clone(hub),
+            errands: Arc::clone(&self.errands),
         };
         info!(session = %session.id(), "voice session begins");
         let (all, mine) = (Arc::downgrade(self), Arc::clone(&session));

@@ -18,7 +18,6 @@ use parlor_gateway::{
 };
 use parlor_proto::v1::{self, VoiceSessionEnding, voice_session_service_server::VoiceSessionService};
 use tonic::{Request, Response, Status, Streaming};
-use tracing::warn;
 use uuid::Uuid;
 
 use self::{hear::Receiving, stream::Guard};
@@ -33,12 +32,6 @@ use crate::{
 
 /// How long a call may take where the caller does not say.
 const CALL: Duration = Duration::from_secs(20);
-
-/// How long an announcement may take.
-const ANNOUNCING: Duration = Duration::from_secs(30);
-
-/// Between two announcements of one session.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// A stream of answers.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -59,8 +52,6 @@ pub struct VoiceParts {
     pub draining: tokio_util::sync::CancellationToken,
     /// The time of day.
     pub clock: Clock,
-    /// What a room's text is told when somebody begins to listen.
-    pub announcement: String,
 }
 
 /// The service.
@@ -261,31 +252,15 @@ impl VoiceParts {
         Ok(v1::GetE2eeStateResponse { state: Some(session.e2ee()), verification_code })
     }
 
-    /// Somebody begins to listen: the room is told, where the session says so.
-    fn announce(self: &Arc<Self>, session: &Arc<Session>, principal: &Principal) -> Result<(), Denied> {
-        let permit = principal.permit::<Listen>(session.guild())?;
-        if !session.is_to_be_announced(QUIET, Instant::now()) {
-            return Ok(());
-        }
-        let (parts, room) = (Arc::clone(self), session.room());
-        let caller = Caller::new(Tenant::new(principal.subject.as_str()), Instant::now() + ANNOUNCING);
-        tokio::spawn(async move {
-            let told = parts.discord.announce(&permit, room, parts.announcement.clone(), &caller).await;
-            if let Err(failure) = told {
-                warn!(reason = failure.reason().as_str(), "the room could not be told that somebody listens");
-            }
-        });
-        Ok(())
-    }
-
     /// Lets a caller hear a session.
     fn hear(
-        self: &Arc<Self>,
+        &self,
         session: &Arc<Session>,
         wanted: Wanted,
         principal: &Principal,
     ) -> Result<crate::voice::Hearing, Denied> {
-        self.announce(session, principal)?;
+        principal.permit::<Listen>(session.guild())?;
+        self.sessions.announce(session, Instant::now());
         Ok(crate::voice::Hearing::begin(session, wanted))
     }
 }
