@@ -133,6 +133,7 @@ impl Eye {
             | Told::UserLeft(_)
             | Told::UserSpeaking(_)
             | Told::Quality(_)
+            | Told::CapabilitiesChanged(_)
             | Told::ConsentChanged(_) => (false, false),
         };
         fn is_ready(mode: Mode) -> bool {

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     id::{GuildId, RoomId, UserId},
-    update::{News, Update, VoiceSessionId, VoiceState},
+    update::{News, Update, VoiceFlags, VoiceSessionId, VoiceState},
 };
 
 /// What is asked for in one guild and not sent yet, at most: what was asked for before no longer matters then.
@@ -55,6 +55,8 @@ pub enum VoiceNews {
         room: Option<RoomId>,
         /// What the voice gateway's Identify needs.
         session: VoiceSessionId,
+        /// Whether it is muted, or in the audience of a stage.
+        flags: VoiceFlags,
     },
     /// The voice server that is assigned.
     Server(VoiceServer),
@@ -133,11 +135,11 @@ impl Switchboard {
     /// Passes on what an update says about the bot's own voice.
     pub(crate) fn heard(&self, update: &Update, is_ours: impl Fn(GuildId) -> bool) {
         match update {
-            Update::Within(guild, News::Voice(VoiceState { user, room, session, .. })) => {
+            Update::Within(guild, News::Voice(VoiceState { user, room, session, flags, .. })) => {
                 let lines = self.lines();
                 if let Some(open) = lines.open.get(guild).filter(|open| open.user == *user) {
                     // Whoever listens may have ended.
-                    let _ = open.news.send(VoiceNews::State { room: *room, session: session.clone() });
+                    let _ = open.news.send(VoiceNews::State { room: *room, session: session.clone(), flags: *flags });
                 }
             }
             Update::SessionStarted { .. } => {
@@ -201,7 +203,6 @@ impl Drop for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::update::VoiceFlags;
 
     const HOME: GuildId = GuildId::new(100_000_000_000_000_001);
     const AWAY: GuildId = GuildId::new(100_000_000_000_000_002);
@@ -226,6 +227,13 @@ mod tests {
         board.heard(&state(HOME, UserId::new(1), Some(ROOM)), |_| true);
         board.heard(&state(HOME, BOT, None), |_| true);
         assert!(matches!(line.next().await, VoiceNews::State { room: None, .. }));
+        let mut audience = state(HOME, BOT, Some(ROOM));
+        if let Update::Within(_, News::Voice(state)) = &mut audience {
+            state.flags.suppress = true;
+        }
+        board.heard(&audience, |_| true);
+        let VoiceNews::State { room: Some(ROOM), flags, .. } = line.next().await else { panic!("it is in the room") };
+        assert!(flags.suppress);
     }
 
     #[test]

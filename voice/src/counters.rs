@@ -76,7 +76,7 @@ pub struct Counters {
     pub rtcp: u64,
     /// Frames that were sent, silence included.
     pub sent: u64,
-    /// Frames that could not be sent: no connection, or no key yet.
+    /// Frames that could not be sent: no connection, no key yet, or nobody is let hear them.
     pub unsent: u64,
     /// Messages of the voice gateway that could not be read or used.
     pub unusable_messages: u64,

@@ -27,6 +27,10 @@ pub enum Input<'a> {
         token: Credential,
     },
 
+    /// Whether Discord passes on nothing that the bot sends: it is in the audience of a stage, may not speak in the channel,
+    /// or is muted by a moderator. What is to be [sent](Input::Send) meanwhile goes nowhere, and is counted as unsent.
+    SetSuppressed(bool),
+
     // ─── the voice gateway ───
     /// The websocket is open.
     SocketOpened(SocketId),

@@ -14,6 +14,7 @@ mod a_slow_listener_loses_its_own_frames;
 mod a_voice_session_is_taken_up_after_a_restart;
 mod arrows_point_where_they_may;
 mod bots_manage_rooms_as_at_discord;
+mod bots_speak_on_a_stage;
 mod callers_find_the_contract_over_tls;
 mod callers_who_call_too_often_are_told_when_to_come_back;
 mod discord_faults_converge;

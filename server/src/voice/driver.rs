@@ -10,10 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use parlor_gateway::{
-    GuildId, RoomId, UserId,
+    GuildId, RoomId, RoomKind, UserId, VoiceFlags,
     voice::{Line, VoiceNews, VoiceServer, VoiceWish},
 };
-use parlor_proto::v1::VoiceSessionEnding as Ending;
+use parlor_proto::v1::{SpeechObstacle as Obstacle, VoiceSessionEnding as Ending};
 use parlor_voice::{
     Counters, Davey, Disconnect, Event, Frame, Input, Outcome, Output, Signal, SocketId,
     audio::{FRAME, Mixer, Unpacker},
@@ -30,6 +30,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     errands::Errands,
+    footing::Footing,
     listeners::{Format, Said},
     picture::Ended,
     session::{Command, Ends, Session},
@@ -95,6 +96,8 @@ struct Work {
     tls: Arc<ClientConfig>,
     hub: Arc<Hub>,
     errands: Arc<Errands>,
+    /// How the bot stands in its room.
+    footing: Footing,
     sockets: BTreeMap<SocketId, mpsc::UnboundedSender<ToSocket>>,
     to_me: mpsc::Sender<(SocketId, FromSocket)>,
     from_sockets: mpsc::Receiver<(SocketId, FromSocket)>,
@@ -141,6 +144,7 @@ impl Driver {
             tls,
             hub,
             errands,
+            footing: Footing::default(),
             sockets: BTreeMap::new(),
             to_me,
             from_sockets,
@@ -220,8 +224,9 @@ impl Work {
 
     fn news(&mut self, news: VoiceNews) {
         let input = match news {
-            VoiceNews::State { room, session } => {
+            VoiceNews::State { room, session, flags } => {
                 self.present = room.is_some();
+                self.stand(room, flags);
                 Input::VoiceState {
                     channel: room.map(|room| wire::ChannelId::new(room.get())),
                     session_id: Credential::new(session.0),
@@ -230,9 +235,40 @@ impl Work {
             VoiceNews::Server(VoiceServer { endpoint, token, .. }) => {
                 Input::VoiceServer { endpoint, token: Credential::new(token.expose_secret()) }
             }
-            VoiceNews::Forgotten => Input::MoveTo(self.core.channel()),
+            VoiceNews::Forgotten => {
+                self.footing.forgotten();
+                Input::MoveTo(self.core.channel())
+            }
         };
         self.core.handle_input(input, Instant::now());
+    }
+
+    /// Discord says where the bot is, and whether it is heard there.
+    fn stand(&mut self, room: Option<RoomId>, flags: VoiceFlags) {
+        let guild = self.session.guild();
+        let stage = room.filter(|room| {
+            let snapshot = self.hub.snapshot();
+            let facts = snapshot.guilds.get(&guild).and_then(|guild| guild.facts(*room));
+            facts.is_some_and(|facts| facts.kind == RoomKind::Stage)
+        });
+        let asks = self.footing.stands(room, stage.is_some(), flags);
+        if let Some(stage) = stage.filter(|_| asks) {
+            self.errands.speak_on_stage(&self.session, stage, Instant::now());
+        }
+        self.show_footing();
+    }
+
+    /// Tells the core and watchers what keeps the bot from being heard.
+    fn show_footing(&mut self) {
+        let obstacle = self.footing.obstacle();
+        let suppressed = obstacle != Obstacle::Unspecified;
+        self.core.handle_input(Input::SetSuppressed(suppressed), Instant::now());
+        let mut shared = self.session.shared();
+        if let Some(told) = shared.picture.meets(obstacle) {
+            shared.tell(&self.session, told, self.session.wall());
+            drop(shared);
+            self.ends.over.send_modify(|_| {});
+        }
     }
 
     fn socket(&mut self, socket: SocketId, from: &FromSocket) {
@@ -272,6 +308,10 @@ impl Work {
             Command::End(ending) => {
                 self.ending = Some(ending.into());
                 self.core.handle_input(Input::Leave, Instant::now());
+            }
+            Command::StayInAudience(stage) => {
+                self.footing.refused(stage);
+                self.show_footing();
             }
             Command::SetOptedOut(user, opted_out) => {
                 let input = Input::SetOptedOut { user: wire::UserId::new(user.get()), opted_out };

@@ -2,17 +2,23 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use parlor_gateway::rest::{NewMessage, Rest};
+use parlor_gateway::{
+    GuildId, RoomId,
+    rest::{Caller, NewMessage, Refusal, Rest, RestError},
+};
 use tokio::runtime::Handle;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::session::Session;
+use super::session::{Command, Session};
 
 /// How long an announcement may take.
 const ANNOUNCING: Duration = Duration::from_secs(30);
+
+/// How long asking to speak may take: audio waits for it.
+const ASKING: Duration = Duration::from_secs(10);
 
 /// Runs them.
 pub(super) struct Errands {
@@ -48,4 +54,33 @@ impl Errands {
             }
         });
     }
+
+    /// Asks Discord to let the bot speak on a stage, and raises its hand where Discord does not. The session is told of a
+    /// refusal.
+    pub(super) fn speak_on_stage(&self, session: &Arc<Session>, stage: RoomId, now: Instant) {
+        let (rest, session) = (Arc::clone(&self.rest), Arc::clone(session));
+        self.runtime.spawn(async move {
+            let caller = session.caller(now + ASKING);
+            if !may_speak(&rest, session.guild(), stage, &caller, session.wall()).await {
+                session.tell(Command::StayInAudience(stage));
+            }
+        });
+    }
+}
+
+/// Whether Discord lets the bot speak.
+async fn may_speak(rest: &Rest, guild: GuildId, stage: RoomId, caller: &Caller, wall: SystemTime) -> bool {
+    match rest.speak_on_stage(guild, stage, caller).await {
+        Ok(()) => return true,
+        Err(RestError::Refused { refusal: Refusal::MissingPermissions { .. }, .. }) => {}
+        Err(error) => {
+            warn!(%error, "cannot ask to speak on a stage");
+            return false;
+        }
+    }
+    match rest.ask_to_speak(guild, stage, caller, wall).await {
+        Ok(()) => info!("the bot lacks Mute Members on a stage: it has raised its hand"),
+        Err(error) => warn!(%error, "the bot lacks Mute Members on a stage, and cannot raise its hand"),
+    }
+    false
 }

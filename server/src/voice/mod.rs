@@ -17,6 +17,7 @@ mod announcement;
 mod consents;
 mod driver;
 mod errands;
+mod footing;
 mod leases;
 mod listeners;
 mod picture;

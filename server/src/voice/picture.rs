@@ -7,7 +7,7 @@ use std::{
 
 use parlor_gateway::{RoomId, UserId};
 use parlor_proto::v1::{
-    self, VoiceSessionEnding as Ending, VoiceSessionState as State, e2ee_state::Mode,
+    self, SpeechObstacle as Obstacle, VoiceSessionEnding as Ending, VoiceSessionState as State, e2ee_state::Mode,
     watch_session_response::Event as Told,
 };
 use parlor_voice::{Counters, Disconnect, Encryption, Event, Outcome, wire::gateway::CloseCode};
@@ -64,6 +64,8 @@ pub(super) struct Picture {
     opted_out: BTreeSet<UserId>,
     state: State,
     ended: Option<Ended>,
+    /// What keeps the bot from being heard.
+    obstacle: Obstacle,
     connected_at: Option<SystemTime>,
     users: BTreeMap<UserId, User>,
     encryption: Option<Encryption>,
@@ -113,6 +115,7 @@ impl Picture {
             opted_out,
             state: State::Connecting,
             ended: None,
+            obstacle: Obstacle::Unspecified,
             connected_at: None,
             users: BTreeMap::new(),
             encryption: None,
@@ -211,9 +214,26 @@ impl Picture {
         Told::ConsentChanged(v1::AudioConsentChanged { user_id: user.to_string(), opted_out })
     }
 
+    /// Something keeps the bot from being heard, or nothing does any more.
+    pub(super) fn meets(&mut self, obstacle: Obstacle) -> Option<Told> {
+        let before = std::mem::replace(&mut self.obstacle, obstacle);
+        (before != obstacle).then(|| Told::CapabilitiesChanged(self.capabilities()))
+    }
+
+    /// Whether it is known whether the bot is heard.
+    pub(super) fn knows_whether_it_is_heard(&self) -> bool {
+        self.obstacle != Obstacle::AudienceAsking
+    }
+
     fn capabilities(&self) -> v1::Capabilities {
         let is_over = self.is_over();
-        v1::Capabilities { receive_audio: !is_over, send_audio: !is_over, receive_video: false, send_video: false }
+        v1::Capabilities {
+            receive_audio: !is_over,
+            send_audio: !is_over && self.obstacle == Obstacle::Unspecified,
+            receive_video: false,
+            send_video: false,
+            speech_obstacle: self.obstacle.into(),
+        }
     }
 
     /// The session is over.

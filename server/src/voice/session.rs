@@ -71,6 +71,8 @@ pub(super) struct Marks {
 pub(super) enum Command {
     /// Leave, for this reason.
     End(Ending),
+    /// Discord does not let the bot speak on this stage.
+    StayInAudience(RoomId),
     /// Somebody wants to be heard no more, or again.
     SetOptedOut(UserId, bool),
     /// What the code to compare with this user is computed from.
@@ -170,13 +172,14 @@ impl Session {
         answer.await.ok().flatten()
     }
 
-    /// Waits until audio can flow or the session is over.
+    /// Waits until audio can flow, and it is known whether the bot is heard, or the session is over.
     pub async fn settled(&self) {
         let mut watching = self.over.clone();
         loop {
             {
                 let shared = self.shared();
-                if shared.picture.is_audible() || shared.picture.is_over() {
+                let is_settled = shared.picture.is_audible() && shared.picture.knows_whether_it_is_heard();
+                if is_settled || shared.picture.is_over() {
                     return;
                 }
             }

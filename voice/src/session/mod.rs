@@ -63,6 +63,8 @@ pub struct Session<G = Davey> {
     server: Option<Server>,
     /// Attempts in a row that failed.
     failures: u32,
+    /// Nobody is let hear the bot.
+    suppressed: bool,
 }
 
 /// What every stage may look at and change besides itself.
@@ -132,7 +134,7 @@ impl<G: E2eeGroup> Session<G> {
         };
         around.ask_for(Some(channel));
         let stage = Stage::Awaiting { until, then: Then::End };
-        Self { around, stage, channel, session_id: None, server: None, failures: 0 }
+        Self { around, stage, channel, session_id: None, server: None, failures: 0, suppressed: false }
     }
 
     /// What the session has counted.
@@ -161,10 +163,11 @@ impl<G: E2eeGroup> Session<G> {
         }
     }
 
-    /// Whether what is [sent](Input::Send) now goes out: there is a connection, and a key where the call asks for one.
+    /// Whether what is [sent](Input::Send) now is heard: there is a connection, a key where the call asks for one, and nothing
+    /// that [suppresses](Input::SetSuppressed) it.
     pub fn can_send(&self) -> bool {
         match &self.stage {
-            Stage::Live(live) => live.dave.can_seal(),
+            Stage::Live(live) => live.dave.can_seal() && !self.suppressed,
             Stage::Awaiting { .. } | Stage::Pausing { .. } | Stage::Joining(_) | Stage::Ended(_) => false,
         }
     }
@@ -185,14 +188,19 @@ impl<G: E2eeGroup> Session<G> {
         match input {
             Input::VoiceState { channel, session_id } => self.voice_state(channel, session_id, now),
             Input::VoiceServer { endpoint, token } => self.voice_server(endpoint, token, now),
+            Input::SetSuppressed(suppressed) => self.suppressed = suppressed,
             Input::SocketOpened(socket) => self.socket_opened(socket, now),
             Input::Text(socket, text) => self.text(socket, text, now),
             Input::Binary(socket, bytes) => self.binary(socket, bytes, now),
             Input::SocketClosed { socket, code } => self.socket_closed(socket, code, now),
             Input::Datagram { from, bytes } => self.datagram(from, bytes, now),
             Input::Send(packet) => match &mut self.stage {
-                Stage::Live(live) => live.send(packet, &mut self.around, now),
-                Stage::Awaiting { .. } | Stage::Pausing { .. } | Stage::Joining(_) | Stage::Ended(_) => {
+                Stage::Live(live) if !self.suppressed => live.send(packet, &mut self.around, now),
+                Stage::Live(_)
+                | Stage::Awaiting { .. }
+                | Stage::Pausing { .. }
+                | Stage::Joining(_)
+                | Stage::Ended(_) => {
                     self.around.counters.unsent += 1;
                 }
             },

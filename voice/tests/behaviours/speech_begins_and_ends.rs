@@ -38,6 +38,24 @@ fn it_is_announced_and_five_frames_of_silence_end_it() {
 }
 
 #[test]
+fn what_nobody_is_let_hear_is_not_sent() {
+    let mut call = Call::live(ProtocolVersion::NONE);
+    call.input(Input::SetSuppressed(true));
+    call.heard();
+    assert!(!call.session.can_send());
+    call.input(Input::Send(&opus(0)));
+    call.pass(millis(200));
+    let heard = call.heard();
+    assert_eq!((media(&heard).len(), announced(&heard)), (0, Vec::new()));
+    assert_eq!((call.session.counters().sent, call.session.counters().unsent), (0, 1));
+    call.input(Input::SetSuppressed(false));
+    assert!(call.session.can_send());
+    call.input(Input::Send(&opus(1)));
+    assert_eq!(media(&call.heard()).len(), 1);
+    assert_eq!((call.session.counters().sent, call.session.counters().unsent), (1, 1));
+}
+
+#[test]
 fn it_ends_by_itself_when_nothing_comes() {
     let mut call = Call::live(ProtocolVersion::NONE);
     call.heard();

@@ -17,7 +17,7 @@ use super::{
     board::Board,
     hold::Hold,
     over,
-    scene::clock,
+    scene::{clock, unheard as why_unheard},
     shapes::ending,
     sound::{FRAME_TIME, Sound, SoundError, time_of},
 };
@@ -55,6 +55,7 @@ pub(super) async fn run(
     let wanted = v1::ConnectRequest { room_id: request.room.clone(), ..Default::default() };
     let hold = Hold::take(&parlor, wanted, terminal).await?;
     let played = play(&parlor, &hold, &sound, &request, terminal, &mut signals).await;
+    let obstacle = hold.session.capabilities.and_then(|now| why_unheard(now.speech_obstacle()));
     hold.give_back().await;
     let answer = played?;
     let report = answer.source.unwrap_or_default();
@@ -69,7 +70,8 @@ pub(super) async fn run(
         terminal.line(&format!("played {}", clock(time_of(report.frames_played))))?;
         if report.frames_unsent > 0 {
             let unheard = clock(time_of(report.frames_unsent));
-            terminal.say(Tone::Warning, &format!("{unheard} of it was not heard: the bot was not connected"));
+            let why = obstacle.unwrap_or("the bot was not connected, or nobody was let hear it");
+            terminal.say(Tone::Warning, &format!("{unheard} of it was not heard: {why}"));
         }
     }
     over(answer.ending()).map_or(Ok(()), Err)

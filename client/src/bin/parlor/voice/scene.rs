@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use parlor_client::v1::{
-    self, VoiceSessionEnding as Ending, VoiceSessionState as State, watch_session_response::Event,
+    self, SpeechObstacle as Obstacle, VoiceSessionEnding as Ending, VoiceSessionState as State,
+    watch_session_response::Event,
 };
 
 use super::shapes::{milliseconds, mode, state};
@@ -18,6 +19,7 @@ pub(super) struct Scene {
     state: State,
     ending: Option<Ending>,
     mode: String,
+    obstacle: Obstacle,
     people: BTreeMap<String, Person>,
     quality: v1::VoiceQuality,
 }
@@ -41,6 +43,7 @@ impl Scene {
                 self.room.clone_from(&session.room_id);
                 self.state = session.state();
                 self.mode = mode(session.e2ee.as_ref());
+                self.obstacle = session.capabilities.map(|now| now.speech_obstacle()).unwrap_or_default();
                 self.quality = session.quality.clone().unwrap_or_default();
                 let person = |user: &v1::VoiceUser| {
                     (user.user_id.clone(), Person { speaking: user.speaking, opted_out: user.opted_out })
@@ -61,6 +64,7 @@ impl Scene {
             Event::UserSpeaking(user) => self.people.entry(user.user_id.clone()).or_default().speaking = user.speaking,
             Event::E2ee(e2ee) => self.mode = mode(Some(e2ee)),
             Event::Quality(quality) => self.quality = quality.clone(),
+            Event::CapabilitiesChanged(now) => self.obstacle = now.speech_obstacle(),
             Event::ConsentChanged(user) => {
                 self.people.entry(user.user_id.clone()).or_default().opted_out = user.opted_out;
             }
@@ -92,7 +96,9 @@ impl Scene {
             _ => "",
         };
         let state = state(self.state.into());
-        format!("room {}: {}{encryption}{}", self.room, state_in_words(&state), round_trip.unwrap_or_default())
+        let heard = unheard(self.obstacle).map(|why| format!(", not heard: {why}")).unwrap_or_default();
+        let round_trip = round_trip.unwrap_or_default();
+        format!("room {}: {}{encryption}{heard}{round_trip}", self.room, state_in_words(&state))
     }
 
     /// A line for each person.
@@ -152,6 +158,10 @@ impl Scene {
                 });
                 format!("round trip {round_trip}{}", speakers.collect::<String>())
             }
+            Event::CapabilitiesChanged(now) => match unheard(now.speech_obstacle()) {
+                Some(why) => format!("the room does not hear the bot: {why}"),
+                None => "the room hears the bot".to_owned(),
+            },
             Event::ConsentChanged(user) => {
                 let wants = if user.opted_out { "does not want to be heard" } else { "may be heard" };
                 format!("{} {wants}", self.name(&user.user_id))
@@ -169,6 +179,17 @@ pub(super) fn state_in_words(state: &str) -> String {
         other => other,
     }
     .to_owned()
+}
+
+/// Why the room does not hear what is sent, for people; none where it does.
+pub(super) fn unheard(obstacle: Obstacle) -> Option<&'static str> {
+    Some(match obstacle {
+        Obstacle::Unspecified => return None,
+        Obstacle::AudienceAsking => "the bot is in the audience, and asks to speak",
+        Obstacle::Audience => "the bot is in the audience until a moderator lets it speak",
+        Obstacle::SpeakPermission => "the bot lacks Speak here",
+        Obstacle::Muted => "a moderator has muted the bot",
+    })
 }
 
 /// Why a session is over, for people.
@@ -222,6 +243,13 @@ mod tests {
         scene.fold(&ended);
         assert_eq!((scene.ending(), scene.room.as_str()), (Some(Ending::Kicked), "9"));
         assert_eq!(scene.words(&ended).unwrap(), "the session is over: somebody disconnected the bot");
+        let audience = v1::Capabilities { speech_obstacle: Obstacle::Audience.into(), ..Default::default() };
+        scene.fold(&Event::CapabilitiesChanged(audience));
+        assert!(
+            scene.headline().ends_with("not heard: the bot is in the audience until a moderator lets it speak"),
+            "{}",
+            scene.headline()
+        );
     }
 
     #[test]

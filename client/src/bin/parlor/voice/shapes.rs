@@ -109,6 +109,11 @@ pub(super) enum EventShape<'a> {
         privacy_code: &'a str,
     },
     Quality(Box<QualityShape<'a>>),
+    Capabilities {
+        time: f64,
+        send_audio: bool,
+        obstacle: String,
+    },
     Consent {
         time: f64,
         user: &'a str,
@@ -161,6 +166,9 @@ impl<'a> EventShape<'a> {
                 frames_unsent: quality.frames_unsent,
                 speakers: quality.speakers.iter().map(SpeakerShape::from).collect(),
             })),
+            Event::CapabilitiesChanged(now) => {
+                Self::Capabilities { time, send_audio: now.send_audio, obstacle: obstacle(now.speech_obstacle()) }
+            }
             Event::ConsentChanged(user) => Self::Consent { time, user: &user.user_id, opted_out: user.opted_out },
         }
     }
@@ -205,6 +213,14 @@ pub(super) fn ending(ending: v1::VoiceSessionEnding) -> String {
         return String::new();
     }
     lower(ending.as_str_name(), "VOICE_SESSION_ENDING_")
+}
+
+/// What keeps the bot from being heard, as `audience`; empty where nothing does.
+fn obstacle(obstacle: v1::SpeechObstacle) -> String {
+    if obstacle == v1::SpeechObstacle::Unspecified {
+        return String::new();
+    }
+    lower(obstacle.as_str_name(), "SPEECH_OBSTACLE_")
 }
 
 /// What protects a call, as `end_to_end`.
