@@ -12,6 +12,7 @@ mod a_real_bot_works_as_the_page_says;
 mod a_refusal_says_with_which_code;
 mod a_slow_listener_loses_its_own_frames;
 mod a_voice_session_is_taken_up_after_a_restart;
+mod a_voice_session_outlives_its_gateway_session;
 mod arrows_point_where_they_may;
 mod bots_manage_rooms_as_at_discord;
 mod bots_speak_on_a_stage;

@@ -105,7 +105,7 @@ struct Work {
     mixer: Mixer,
     /// When the mixer's next turn is; none while nobody speaks.
     turn: Option<Instant>,
-    /// When the mixer stops waiting for a connection and a key; none while there are both.
+    /// When the mixer stops waiting for a connection and a key; none while there are both, or nothing to be said.
     holding: Option<Instant>,
     showing: Instant,
     ears: Ears,
@@ -341,7 +341,7 @@ impl Work {
             self.command(Command::End(Ending::Released));
             return;
         }
-        if self.core.can_send() {
+        if self.core.can_send() || self.turn.is_none() {
             self.holding = None;
         } else if now < *self.holding.get_or_insert(now + HOLDING) {
             // Looked at again with the next turn: nothing tells of a key.
