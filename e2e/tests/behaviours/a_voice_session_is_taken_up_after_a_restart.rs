@@ -50,3 +50,17 @@ async fn it_is_forgotten_where_nobody_is() {
     house.restart_server().await;
     assert_eq!(sessions(&house).await, []);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_in_the_room_is_nobody() {
+    let mut house = House::start().await;
+    connect(&house).await;
+    let neighbour = house.neighbour("the.neighbours.bot").await;
+    parlor_e2e::voice::connect(&neighbour.parlor().await, &LOBBY).await;
+    house.restart_server().await;
+    // Only what is stored could bring it back.
+    house.emulator.user("ann").joins(LOBBY);
+    house.restart_server().await;
+    assert_eq!(sessions(&house).await, []);
+    neighbour.stop().await;
+}
