@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use discord_emulator::{
-    AuditAction, ChannelId, ChannelKind, Emulator, ErrorBody, Fault, NewChannel, PARLOR_DEV, Permissions, RestAnswer,
-    RestFault, RestTrouble, Work,
+    AuditAction, ChannelId, ChannelKind, Emulator, ErrorBody, Fault, PARLOR_DEV, RestAnswer, RestFault, RestTrouble,
+    Work,
 };
 use parlor_client::{
     CallError, Parlor,
@@ -80,29 +80,6 @@ async fn an_answer_that_is_lost_is_looked_for() {
 async fn what_was_not_done_is_asked_for_once_more() {
     one_room_in_spite_of(RestTrouble::Cut { work: Work::Skipped }).await;
     one_room_in_spite_of(RestTrouble::ServerError { status: 500, body: ErrorBody::Json, work: Work::Skipped }).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_the_audit_log_the_one_that_looks_like_it_is_it_and_two_are_left_alone() {
-    let house = House::start().await;
-    let discord = &house.emulator;
-    let bot = discord.bot(house.bot_token()).expect("it is logged in");
-    let enough = Permissions::VIEW_CHANNEL | Permissions::CONNECT | Permissions::MANAGE_CHANNELS;
-    discord.world(|world| world.set_bot_permissions(PARLOR_DEV, bot, enough));
-    let parlor = house.parlor().await;
-    discord.inject(once(RestTrouble::Cut { work: Work::Done }));
-    let room = parlor.create_room(request("Alone", 1)).await.expect("found");
-    assert_eq!(channels(discord, "Alone").len(), 1);
-    assert!(room.managed);
-
-    discord.inject(once(RestTrouble::Cut { work: Work::Done }));
-    discord.world(|world| world.create_channel(PARLOR_DEV, NewChannel::voice("Twins"))).expect("made by hand");
-    let error = parlor.create_room(request("Twins", 2)).await.expect_err("nobody knows which");
-    assert_eq!((error.code, error.reason.as_deref()), (Code::Unknown, Some("CREATE_OUTCOME_UNKNOWN")), "{error}");
-    assert_eq!(channels(discord, "Twins").len(), 2, "neither is touched, and there is no third");
-    let twins = parlor.list_rooms(v1::ListRoomsRequest { managed_only: true, ..Default::default() }).await;
-    assert_eq!(twins.expect("listed").len(), 1);
-    assert!(house.metrics().await.contains("parlor_rooms_ambiguous_total"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,13 @@
 //! How channels come, change and go.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::audit::{AuditAction, Deed, changes};
 use super::channel::{
     Channel, ChannelEdit, ChannelError, ChannelKind, MAX_CHANNELS_PER_CATEGORY, MAX_CHANNELS_PER_GUILD, NewChannel,
 };
 use super::event::EventKind;
-use super::id::{ChannelId, GuildId};
+use super::id::{ChannelId, GuildId, UserId};
 use super::{World, wire};
 
 impl World {
@@ -36,6 +37,29 @@ impl World {
             last_message_id: None,
         };
         self.insert_channel(channel);
+        Ok(id)
+    }
+
+    /// Somebody creates a channel by hand: the same, and the audit log says who did.
+    ///
+    /// # Errors
+    /// As [`World::create_channel`].
+    pub fn create_channel_by(
+        &mut self,
+        maker: UserId,
+        guild: GuildId,
+        new: NewChannel,
+    ) -> Result<ChannelId, ChannelError> {
+        let id = self.create_channel(guild, new)?;
+        let shown = self.channel(id).map(wire::channel).unwrap_or_default();
+        self.audit(Deed {
+            guild,
+            actor: maker,
+            action: AuditAction::ChannelCreate,
+            target: Some(id.get()),
+            changes: changes(&Value::Null, &shown, &["name", "type"]),
+            reason: None,
+        });
         Ok(id)
     }
 

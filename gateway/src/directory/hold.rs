@@ -30,11 +30,6 @@ impl Holds {
         self.by_name.entry((guild, name.to_owned())).or_default().outstanding += 1;
     }
 
-    /// How many answers are out for rooms of this name.
-    pub(super) fn expected(&self, guild: GuildId, name: &str) -> usize {
-        self.by_name.get(&(guild, name.to_owned())).map_or(0, |hold| hold.outstanding)
-    }
-
     /// An answer came. Returns what may be applied now: the news of that room, and once no answer is out any more
     /// that of every room which waited in vain.
     pub(super) fn settle(&mut self, guild: GuildId, name: &str, created: Option<RoomId>) -> Vec<News> {

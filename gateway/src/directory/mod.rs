@@ -211,11 +211,6 @@ impl Directory {
         self.holds.expect(guild, name);
     }
 
-    /// How many rooms of this name Discord has been asked for and not answered.
-    pub fn expected_rooms(&self, guild: GuildId, name: &str) -> usize {
-        self.holds.expected(guild, name)
-    }
-
     /// What became of [`Directory::expect_room`]: the room that Discord answered with and what is to be noted of it, or
     /// nothing.
     pub fn settle_room(

@@ -1,7 +1,8 @@
 //! Whether a channel that Discord was asked for is there, where no answer told.
 //!
-//! The proof is Parlor's mark in the audit log: nobody else writes it. A channel without an entry there is ours if it is
-//! the only one that looks as it should and came to be when it should; two of them are nobody's to choose between.
+//! The proof is Parlor's mark in the audit log, in an entry of the bot's: nobody else writes it. A channel that only looks
+//! as it should is never taken for it, because people make channels as well, and what is taken for ours is ended one day.
+//! Where the log tells who made such a channel, it is theirs. Where it does not, nobody can say, and nothing is done.
 
 use std::{
     collections::BTreeSet,
@@ -26,8 +27,8 @@ pub fn mark_of(request_id: Uuid) -> String {
 pub struct Wanted<'a> {
     /// The channel.
     pub intent: &'a Intent,
-    /// The bot, which wrote the mark; `None` where it is not known.
-    pub bot: Option<UserId>,
+    /// The bot, which wrote the mark.
+    pub bot: UserId,
     /// Rooms that were made for it and that Parlor has deleted itself.
     pub unmade: &'a BTreeSet<RoomId>,
 }
@@ -35,7 +36,7 @@ pub struct Wanted<'a> {
 /// What Discord says when it is asked.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// Who made channels lately, newest first; `None` where the bot may not know.
+    /// Who made channels lately, whoever it was, newest first; `None` where the bot may not know.
     pub log: Option<Vec<AuditEntry>>,
     /// Whether the log was too long to be read as far back as was wanted.
     pub log_is_cut: bool,
@@ -48,13 +49,11 @@ pub struct Answers {
 pub enum Finding {
     /// This is it: it carries the request's mark.
     Made(RoomFacts),
-    /// This is the only one that looks like it, unless another request wants one that looks the same.
-    Alike(RoomFacts),
     /// It was made, and somebody has deleted it since.
     MadeAndGone(RoomId),
     /// It is not there.
     Nothing,
-    /// One of these may be it.
+    /// One of these may be it, and nothing proves that it is or that it is not. None where Discord does not say enough.
     Ambiguous(Vec<RoomId>),
 }
 
@@ -64,27 +63,23 @@ impl Wanted<'_> {
         let mark = mark_of(self.intent.request_id);
         let log = answers.log.as_deref().unwrap_or_default();
         let room_of = |entry: &AuditEntry| RoomId::new(entry.channel.get());
-        let by_us = |entry: &AuditEntry| self.bot.is_none() || entry.by.is_none() || entry.by == self.bot;
         let marked = log.iter().find(|entry| {
             let is_marked = entry.reason.as_ref().is_some_and(|why| why.contains(&mark));
-            is_marked && by_us(entry) && !self.unmade.contains(&room_of(entry))
+            is_marked && entry.by == Some(self.bot) && !self.unmade.contains(&room_of(entry))
         });
         if let Some(entry) = marked {
             let room = room_of(entry);
             let there = answers.rooms.iter().find(|facts| facts.room == room);
             return there.map_or(Finding::MadeAndGone(room), |facts| Finding::Made(facts.clone()));
         }
-        let somebodys = |room: RoomId| log.iter().any(|entry| room_of(entry) == room);
-        let alike: Vec<&RoomFacts> = answers
+        let somebodys = |room: RoomId| log.iter().any(|entry| room_of(entry) == room && entry.by.is_some());
+        let alike: Vec<RoomId> = answers
             .rooms
             .iter()
             .filter(|facts| self.looks_like(facts) && !is_taken(facts.room) && !somebodys(facts.room))
+            .map(|facts| facts.room)
             .collect();
-        match alike.as_slice() {
-            [] if !answers.log_is_cut => Finding::Nothing,
-            [only] if !answers.log_is_cut => Finding::Alike((*only).clone()),
-            several => Finding::Ambiguous(several.iter().map(|facts| facts.room).collect()),
-        }
+        if alike.is_empty() && !answers.log_is_cut { Finding::Nothing } else { Finding::Ambiguous(alike) }
     }
 
     /// Since when the channel may be there.
@@ -155,7 +150,7 @@ mod tests {
     fn look(log: Option<Vec<AuditEntry>>, rooms: Vec<RoomFacts>) -> Finding {
         let intent = intent();
         let answers = Answers { log, log_is_cut: false, rooms };
-        Wanted { intent: &intent, bot: Some(BOT), unmade: &BTreeSet::new() }.look(&answers, |_| false)
+        Wanted { intent: &intent, bot: BOT, unmade: &BTreeSet::new() }.look(&answers, |_| false)
     }
 
     fn marked(room: RoomId) -> AuditEntry {
@@ -177,7 +172,7 @@ mod tests {
     fn what_was_unmade_is_looked_for_as_if_it_had_never_been() {
         let (intent, room) = (intent(), alike(1, 1));
         let unmade = BTreeSet::from([room.room]);
-        let wanted = Wanted { intent: &intent, bot: Some(BOT), unmade: &unmade };
+        let wanted = Wanted { intent: &intent, bot: BOT, unmade: &unmade };
         let answers = Answers { log: Some(vec![marked(room.room)]), ..Answers::default() };
         assert_eq!(wanted.look(&answers, |_| false), Finding::Nothing);
     }
@@ -185,7 +180,7 @@ mod tests {
     #[test]
     fn a_log_that_is_too_long_to_read_proves_nothing_but_what_is_in_it() {
         let (intent, room) = (intent(), alike(1, 1));
-        let wanted = Wanted { intent: &intent, bot: Some(BOT), unmade: &BTreeSet::new() };
+        let wanted = Wanted { intent: &intent, bot: BOT, unmade: &BTreeSet::new() };
         let mut answers = Answers { log: Some(Vec::new()), log_is_cut: true, rooms: vec![room.clone()] };
         assert_eq!(wanted.look(&answers, |_| false), Finding::Ambiguous(vec![room.room]));
         answers.log = Some(vec![marked(room.room)]);
@@ -206,19 +201,33 @@ mod tests {
         let room = alike(1, 1);
         let theirs = entry(room.room, UserId::new(9), None);
         assert_eq!(look(Some(vec![theirs]), vec![room.clone()]), Finding::Nothing);
-        assert_eq!(look(Some(Vec::new()), vec![room.clone()]), Finding::Alike(room));
+        // Of the bot's, for another request or by another program that has its token.
+        let another = entry(room.room, BOT, Some(mark_of(Uuid::from_u128(8))));
+        assert_eq!(look(Some(vec![another]), vec![room.clone()]), Finding::Nothing);
+        let unmarked = entry(room.room, BOT, None);
+        assert_eq!(look(Some(vec![unmarked]), vec![room]), Finding::Nothing);
     }
 
     #[test]
-    fn without_the_log_one_that_looks_like_it_is_it_and_two_are_nobodys() {
+    fn a_room_that_the_log_does_not_speak_of_is_nobodys_to_claim() {
+        let (room, other) = (alike(1, 1), alike(2, 2));
+        let theirs = entry(other.room, UserId::new(9), None);
+        let rooms = vec![room.clone(), other];
+        assert_eq!(look(Some(vec![theirs]), rooms), Finding::Ambiguous(vec![room.room]), "its entry may come late");
+        let nameless = AuditEntry { by: None, ..marked(room.room) };
+        assert_eq!(look(Some(vec![nameless]), vec![room.clone()]), Finding::Ambiguous(vec![room.room]));
+    }
+
+    #[test]
+    fn without_the_log_nothing_that_looks_like_it_is_taken_for_it() {
         let (first, second) = (alike(1, 1), alike(2, 2));
-        assert_eq!(look(None, vec![first.clone()]), Finding::Alike(first.clone()));
+        assert_eq!(look(None, vec![first.clone()]), Finding::Ambiguous(vec![first.room]));
         let rooms = vec![first.room, second.room];
         assert_eq!(look(None, vec![first.clone(), second.clone()]), Finding::Ambiguous(rooms));
         let intent = intent();
-        let wanted = Wanted { intent: &intent, bot: None, unmade: &BTreeSet::new() };
-        let answers = Answers { log: None, log_is_cut: false, rooms: vec![first.clone(), second.clone()] };
-        assert_eq!(wanted.look(&answers, |room| room == first.room), Finding::Alike(second));
+        let wanted = Wanted { intent: &intent, bot: BOT, unmade: &BTreeSet::new() };
+        let answers = Answers { log: None, log_is_cut: false, rooms: vec![first.clone()] };
+        assert_eq!(wanted.look(&answers, |room| room == first.room), Finding::Nothing, "it is another request's");
     }
 
     #[test]
@@ -236,6 +245,6 @@ mod tests {
             assert_eq!(look(None, vec![room]), Finding::Nothing, "property {index}");
         }
         assert_eq!(look(None, vec![alike(1, -61)]), Finding::Nothing, "it was there before");
-        assert!(matches!(look(None, vec![alike(1, -59)]), Finding::Alike(_)), "clocks differ");
+        assert!(matches!(look(None, vec![alike(1, -59)]), Finding::Ambiguous(_)), "clocks differ");
     }
 }

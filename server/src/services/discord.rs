@@ -8,8 +8,8 @@ use std::{
 use parlor_gateway::{
     CategoryId, ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId, WebhookId,
     rest::{
-        AuditAction, AuditQuery, Caller, Channel, FieldError, MemberChange, NewInvite, NewMessage, NewRoom, NewWebhook,
-        Overwrite, PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
+        AuditAction, AuditEntry, AuditQuery, Caller, Channel, FieldError, MemberChange, NewInvite, NewMessage, NewRoom,
+        NewWebhook, Overwrite, PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
     },
 };
 
@@ -35,6 +35,13 @@ const LOG_PAGES: u32 = 20;
 #[derive(Clone)]
 pub struct DiscordRooms {
     rest: Arc<Rest>,
+}
+
+/// What an audit log says.
+struct Log {
+    entries: Vec<AuditEntry>,
+    /// Whether it is too long to be read as far back as was wanted.
+    is_cut: bool,
 }
 
 /// Proof that something may be done in a guild.
@@ -164,54 +171,89 @@ impl DiscordRooms {
         })
     }
 
-    /// What Discord says of a guild's rooms, and then of who made them: a room that comes to be in between is in the log
-    /// alone, where its maker stands, and not among the rooms, where it would look like anybody's. The log is read back to
-    /// `since`, or else one page of it.
+    /// The bot's own user.
+    pub(super) async fn bot(&self, caller: &Caller) -> Result<UserId, Failure> {
+        self.rest.current_user(caller).await.map(|user| user.id).map_err(failure)
+    }
+
+    /// What Discord says of a guild's rooms, and then of who made them, people too: a room that comes to be in between is
+    /// in the log alone, where its maker stands, and not among the rooms, where it would look like anybody's. The log is
+    /// read back to `since`.
     pub(super) async fn look(
         &self,
         permit: &CreatePermit,
-        bot: Option<UserId>,
-        since: Option<SystemTime>,
+        since: SystemTime,
         caller: &Caller,
     ) -> Result<Answers, Failure> {
         let guild = permit.guild();
         let channels = self.rest.list_channels(guild, caller).await.map_err(failure)?;
         let rooms = channels.iter().filter_map(|channel| channel.room(guild)).collect();
-        let mut answers = Answers { log: None, log_is_cut: false, rooms };
-        let mut query = AuditQuery { action: AuditAction::ChannelCreate, by: bot, before: None, limit: LOG_ENTRIES };
-        for page in 1..=LOG_PAGES {
-            let entries = match self.rest.audit_log(guild, &query, caller).await {
-                Ok(entries) => entries,
-                Err(RestError::Refused {
-                    refusal: Refusal::MissingPermissions { .. } | Refusal::MissingAccess { .. },
-                    ..
-                }) => break,
-                Err(error) => return Err(failure(error)),
-            };
-            let is_last = entries.len() < usize::from(LOG_ENTRIES);
-            let oldest = entries.last().map(|entry| entry.id);
-            answers.log.get_or_insert_default().extend(entries);
-            let Some(oldest) = oldest.filter(|_| !is_last) else { break };
-            let Some(since) = since.filter(|since| oldest.created_at() >= *since) else { break };
-            answers.log_is_cut = page == LOG_PAGES && oldest.created_at() >= since;
-            query.before = Some(oldest);
+        match self.log(guild, AuditAction::ChannelCreate, None, since, caller).await {
+            Ok(Log { entries, is_cut }) => Ok(Answers { log: Some(entries), log_is_cut: is_cut, rooms }),
+            Err(RestError::Refused {
+                refusal: Refusal::MissingPermissions { .. } | Refusal::MissingAccess { .. },
+                ..
+            }) => Ok(Answers { log: None, log_is_cut: false, rooms }),
+            Err(error) => Err(failure(error)),
         }
-        Ok(answers)
     }
 
-    /// Whether Parlor itself has deleted the room again, with this mark.
+    /// Whether Parlor itself has deleted the room again, with this mark, since then.
     pub(super) async fn has_unmade(
         &self,
         permit: &CreatePermit,
-        bot: Option<UserId>,
+        bot: UserId,
         room: RoomId,
         mark: &str,
+        since: SystemTime,
         caller: &Caller,
     ) -> Result<bool, Failure> {
-        let query = AuditQuery { action: AuditAction::ChannelDelete, by: bot, before: None, limit: LOG_ENTRIES };
-        let log = self.rest.audit_log(permit.guild(), &query, caller).await.map_err(failure)?;
+        let log = self.log(permit.guild(), AuditAction::ChannelDelete, Some(bot), since, caller).await;
+        let Log { entries, is_cut } = log.map_err(failure)?;
         let is_marked = |reason: &Option<String>| reason.as_ref().is_some_and(|reason| reason.contains(mark));
-        Ok(log.iter().any(|entry| RoomId::new(entry.channel.get()) == room && is_marked(&entry.reason)))
+        if entries.iter().any(|entry| RoomId::new(entry.channel.get()) == room && is_marked(&entry.reason)) {
+            return Ok(true);
+        }
+        if is_cut {
+            Err(Failure::new(Reason::DiscordUnavailable, "the audit log is too long to be read"))
+        } else {
+            Ok(false)
+        }
+    }
+
+    /// Which channels the bot made since then, by the audit log, as far back as that is read.
+    pub(super) async fn made_by(
+        &self,
+        guild: GuildId,
+        bot: UserId,
+        since: SystemTime,
+        caller: &Caller,
+    ) -> Result<Vec<AuditEntry>, Failure> {
+        let log = self.log(guild, AuditAction::ChannelCreate, Some(bot), since, caller).await;
+        log.map(|log| log.entries).map_err(failure)
+    }
+
+    /// A guild's audit log, newest first, back to `since` or a little further.
+    async fn log(
+        &self,
+        guild: GuildId,
+        action: AuditAction,
+        by: Option<UserId>,
+        since: SystemTime,
+        caller: &Caller,
+    ) -> Result<Log, RestError> {
+        let mut log = Log { entries: Vec::new(), is_cut: false };
+        let mut query = AuditQuery { action, by, before: None, limit: LOG_ENTRIES };
+        for _ in 0..LOG_PAGES {
+            let page = self.rest.audit_log(guild, &query, caller).await?;
+            let is_last = page.len() < usize::from(LOG_ENTRIES);
+            let oldest = page.last().map(|entry| entry.id);
+            log.entries.extend(page);
+            let Some(oldest) = oldest.filter(|oldest| !is_last && oldest.created_at() >= since) else { return Ok(log) };
+            query.before = Some(oldest);
+        }
+        log.is_cut = true;
+        Ok(log)
     }
 
     pub(super) async fn change(

@@ -79,7 +79,7 @@ pub const GATEWAY_SKIPPED: &str = "parlor_gateway_skipped_total";
 pub const ROOMS_EXPIRED: &str = "parlor_rooms_expired_total";
 /// Rooms whose making was not answered and that were found to be there.
 pub const ROOMS_FOUND: &str = "parlor_rooms_found_total";
-/// Looks for such a room that found several channels which might be it: all of them were left alone.
+/// Looks for such a room that found channels which might be it, without proof: all of them were left alone.
 pub const ROOMS_AMBIGUOUS: &str = "parlor_rooms_ambiguous_total";
 /// Channels that carried Parlor's mark at the start and that its store does not know: they are left alone.
 pub const ROOMS_STRAY: &str = "parlor_rooms_stray";
@@ -134,6 +134,6 @@ pub(super) fn describe() {
     describe_counter!(GATEWAY_SKIPPED, "Gateway payloads that could not be read");
     describe_counter!(ROOMS_EXPIRED, "Rooms ended by their policy, by cause");
     describe_counter!(ROOMS_FOUND, "Rooms whose making was not answered and that were found to be there");
-    describe_counter!(ROOMS_AMBIGUOUS, "Looks for such a room that found several, and left them alone");
+    describe_counter!(ROOMS_AMBIGUOUS, "Looks for such a room that found no proof of which it is, and left all alone");
     describe_gauge!(ROOMS_STRAY, "Channels with Parlor's mark that its store does not know");
 }

@@ -38,6 +38,7 @@ use crate::{
         discord::{CreatePermit, EndPermit, Mandate as _, NotMade},
     },
     status::{Failure, Reason},
+    telemetry::names,
 };
 
 /// Between two looks for a channel whose making was not answered: what Discord has begun, it has done by then.
@@ -45,6 +46,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(3);
 
 /// How often a room is looked for at most: after each answer that another may contradict.
 const LOOKS: usize = 8;
+
+/// How many channels that look like the one that was asked for are named at most.
+const MOST_NAMED: usize = 10;
 
 /// The pause between two attempts to find out about calls that were broken off.
 const BETWEEN_HEALINGS: Duration = Duration::from_secs(30);
@@ -88,21 +92,13 @@ impl Creation {
 
 /// What looking for a channel has led to.
 enum Search {
-    Found(RoomFacts, Proof),
+    /// It carries the mark.
+    Found(RoomFacts),
     NotThere,
     /// It was made, and somebody has deleted it.
     Gone(RoomId),
-    /// Discord does not say, or there is more than one.
-    Unclear,
-}
-
-/// Why a channel is taken for the one that was asked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Proof {
-    /// Discord has answered with it, or it carries the mark.
-    Told,
-    /// It looks like it, and no other does.
-    Looks,
+    /// Discord does not say. These look like it, and may be somebody else's.
+    Unclear(Vec<RoomId>),
 }
 
 impl Keeper {
@@ -130,7 +126,7 @@ impl Keeper {
                         let made = self.post(&creation, &creation.asked_again()).await;
                         self.after_post(&creation, intent, ticket, made, false).await
                     }
-                    known @ (Search::Found(..) | Search::Gone(_) | Search::Unclear) => {
+                    known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear(_)) => {
                         self.after_search(intent, ticket, known).await
                     }
                 }
@@ -219,7 +215,7 @@ impl Keeper {
         may_ask_again: bool,
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let found = match made {
-            Ok(facts) => return self.settle(intent, ticket, facts, Proof::Told).await,
+            Ok(facts) => return self.settle(intent, ticket, facts).await,
             Err(NotMade::Failed(failure)) => {
                 self.give_up(intent, ticket).await?;
                 return Err(failure);
@@ -232,8 +228,8 @@ impl Keeper {
                 Box::pin(self.after_post(creation, intent, ticket, made, false)).await
             }
             // Twice without an answer and nothing to see: a repeat finds out.
-            Search::NotThere => self.after_search(intent, ticket, Search::Unclear).await,
-            known @ (Search::Found(..) | Search::Gone(_) | Search::Unclear) => {
+            Search::NotThere => self.after_search(intent, ticket, Search::Unclear(Vec::new())).await,
+            known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear(_)) => {
                 self.after_search(intent, ticket, known).await
             }
         }
@@ -247,7 +243,7 @@ impl Keeper {
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let request_id = intent.request_id.to_string();
         match found {
-            Search::Found(facts, proof) => self.settle(intent, ticket, facts, proof).await,
+            Search::Found(facts) => self.settle(intent, ticket, facts).await,
             Search::NotThere => {
                 self.give_up(intent, ticket).await?;
                 let message = "the room was not made: a repeat with this request_id makes it";
@@ -258,14 +254,14 @@ impl Keeper {
                 let message = "the room was made, and somebody has deleted it since";
                 Err(Failure::new(Reason::RoomEnded, message).with("room_id", room.to_string()))
             }
-            Search::Unclear => {
+            Search::Unclear(rooms) => {
                 let (guild, name) = (intent.guild, intent.name);
                 let release = move |draft: &mut Draft<'_>| {
                     let changes = draft.directory.settle_room(guild, &name, None, draft.wall);
                     draft.tell(changes);
                 };
                 self.act(release).await?;
-                Err(unclear(request_id))
+                Err(unclear(request_id, &rooms))
             }
         }
     }
@@ -286,20 +282,11 @@ impl Keeper {
         intent: Intent,
         ticket: Ticket,
         facts: RoomFacts,
-        proof: Proof,
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let room = facts.room;
         let (wanted, hold) = (intent.clone(), ticket.clone());
         let settle = move |draft: &mut Draft<'_>| {
             let Intent { guild, name, ownership, request_id, .. } = wanted.clone();
-            let known = draft.directory.guild(guild);
-            let anothers = known.is_some_and(|known| known.is_managed(room) == Some(true));
-            if proof == Proof::Looks && (anothers || draft.directory.expected_rooms(guild, &name) > 1) {
-                // It may be what another request of the same looks has made, whose answer is under way.
-                let changes = draft.directory.settle_room(guild, &name, None, draft.wall);
-                draft.tell(changes);
-                return Err(unclear(request_id.to_string()));
-            }
             let changes = draft.directory.settle_room(guild, &name, Some((facts, ownership)), draft.wall);
             draft.tell(changes);
             let placed = draft.placed(guild, room);
@@ -381,24 +368,31 @@ impl Keeper {
         failure.with("room_id", room.to_string())
     }
 
-    /// Looks for a channel, twice if it is not there at once.
+    /// Looks for a channel, twice if it is not there at once. What looks like it may be another request's that is
+    /// answered in a moment, or be in the audit log in a moment: so that takes two looks as well.
     async fn search(&self, permit: &CreatePermit, intent: &Intent) -> Search {
+        let bot = match self.bot_for(intent).await {
+            Ok(bot) => bot,
+            Err(failure) => return unclear_search(intent, &failure),
+        };
         let mut unmade = BTreeSet::new();
         let mut before = None;
         for _ in 0..LOOKS {
-            let found = match self.look(permit, intent, &unmade).await {
+            let wanted = Wanted { intent, bot, unmade: &unmade };
+            let found = match self.look(permit, &wanted).await {
                 Ok(found) => found,
                 Err(failure) => return unclear_search(intent, &failure),
             };
             match &found {
-                Finding::Made(facts) => return found_room(intent, facts.clone(), Proof::Told),
-                Finding::Alike(facts) => return found_room(intent, facts.clone(), Proof::Looks),
-                Finding::Ambiguous(rooms) => return several_rooms(intent, rooms),
+                Finding::Made(facts) => return found_room(intent, facts.clone()),
+                Finding::Ambiguous(rooms) if matches!(before, Some(Finding::Ambiguous(_))) => {
+                    return ambiguous(intent, rooms);
+                }
                 Finding::Nothing if before.as_ref() == Some(&found) => return Search::NotThere,
-                Finding::Nothing => tokio::time::sleep(BETWEEN_LOOKS).await,
+                Finding::Nothing | Finding::Ambiguous(_) => tokio::time::sleep(BETWEEN_LOOKS).await,
                 Finding::MadeAndGone(room) if before.as_ref() == Some(&found) => {
-                    let (bot, mark) = (self.bot(), mark_of(intent.request_id));
-                    match self.discord.has_unmade(permit, bot, *room, &mark, &for_its_caller(intent)).await {
+                    let (mark, since) = (mark_of(intent.request_id), wanted.earliest());
+                    match self.discord.has_unmade(permit, bot, *room, &mark, since, &for_its_caller(intent)).await {
                         Ok(true) => drop(unmade.insert(*room)),
                         Ok(false) => return Search::Gone(*room),
                         Err(failure) => return unclear_search(intent, &failure),
@@ -409,20 +403,22 @@ impl Keeper {
             }
             before = Some(found);
         }
-        Search::Unclear
+        Search::Unclear(Vec::new())
     }
 
-    async fn look(
-        &self,
-        permit: &CreatePermit,
-        intent: &Intent,
-        unmade: &BTreeSet<RoomId>,
-    ) -> Result<Finding, Failure> {
-        let wanted = Wanted { intent, bot: self.bot(), unmade };
-        let answers = self.discord.look(permit, wanted.bot, Some(wanted.earliest()), &for_its_caller(intent)).await?;
+    async fn look(&self, permit: &CreatePermit, wanted: &Wanted<'_>) -> Result<Finding, Failure> {
+        let answers = self.discord.look(permit, wanted.earliest(), &for_its_caller(wanted.intent)).await?;
         let snapshot = self.hub.snapshot();
-        let guild = snapshot.guilds.get(&intent.guild);
+        let guild = snapshot.guilds.get(&wanted.intent.guild);
         Ok(wanted.look(&answers, |room| guild.is_some_and(|guild| guild.is_managed(room) == Some(true))))
+    }
+
+    /// Whose marks count. The gateway tells, and where it has not yet, Discord is asked.
+    async fn bot_for(&self, intent: &Intent) -> Result<UserId, Failure> {
+        match self.bot() {
+            Some(bot) => Ok(bot),
+            None => self.discord.bot(&for_its_caller(intent)).await,
+        }
     }
 
     pub(super) fn bot(&self) -> Option<UserId> {
@@ -438,29 +434,34 @@ fn for_its_caller(intent: &Intent) -> Caller {
 fn unclear_search(intent: &Intent, failure: &Failure) -> Search {
     let reason = failure.reason().as_str();
     warn!(guild = %intent.guild, reason, "cannot look for a room whose making was not answered");
-    Search::Unclear
+    Search::Unclear(Vec::new())
 }
 
-fn several_rooms(intent: &Intent, rooms: &[RoomId]) -> Search {
+fn ambiguous(intent: &Intent, rooms: &[RoomId]) -> Search {
     warn!(
         guild = %intent.guild,
         ?rooms,
         request_id = %intent.request_id,
-        "several channels may be the room whose making was not answered: all of them are left alone"
+        "nothing proves which channel is the room whose making was not answered: those that look like it are left alone"
     );
-    metrics::counter!("parlor_rooms_ambiguous_total").increment(1);
-    Search::Unclear
+    metrics::counter!(names::ROOMS_AMBIGUOUS).increment(1);
+    Search::Unclear(rooms.to_vec())
 }
 
-fn found_room(intent: &Intent, facts: RoomFacts, proof: Proof) -> Search {
-    info!(guild = %intent.guild, room = %facts.room, ?proof, "found a room whose making was not answered");
-    metrics::counter!("parlor_rooms_found_total").increment(1);
-    Search::Found(facts, proof)
+fn found_room(intent: &Intent, facts: RoomFacts) -> Search {
+    info!(guild = %intent.guild, room = %facts.room, "found a room whose making was not answered");
+    metrics::counter!(names::ROOMS_FOUND).increment(1);
+    Search::Found(facts)
 }
 
-/// Nobody knows whether the room was made.
-fn unclear(request_id: String) -> Failure {
+/// Nobody knows whether the room was made. Those that look like it are named, so that a person can look at them.
+fn unclear(request_id: String, rooms: &[RoomId]) -> Failure {
     let message =
         "no answer tells whether Discord has made the room: a repeat with this request_id makes no second one";
-    Failure::new(Reason::CreateOutcomeUnknown, message).with("request_id", request_id)
+    let failure = Failure::new(Reason::CreateOutcomeUnknown, message).with("request_id", request_id);
+    if rooms.is_empty() {
+        return failure;
+    }
+    let named: Vec<String> = rooms.iter().take(MOST_NAMED).map(ToString::to_string).collect();
+    failure.with("room_ids", named.join(","))
 }

@@ -1,13 +1,25 @@
 //! Rooms that carry Parlor's mark in the audit log and that the store knows nothing of: reported, and left alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use parlor_gateway::{RoomId, rest::AuditEntry};
+use parlor_gateway::{
+    RoomId,
+    rest::{AuditEntry, Caller},
+};
 use parlor_proto::v1::UpstreamState;
 use tracing::warn;
 
-use super::keeper::{Keeper, unhurried};
-use crate::services::discord::CreatePermit;
+use super::keeper::Keeper;
+use crate::services::deadline;
+
+/// How far back the audit log is looked at: as long as Discord keeps an entry (Discord docs, resources/audit-log).
+const LOOKED_BACK: Duration = Duration::from_secs(45 * 24 * 3_600);
+
+/// How long Discord may take over one guild's log: it is read when nobody else asks for anything.
+const UNHURRIED: Duration = Duration::from_secs(300);
 
 /// So long after the gateway is live the looking begins: what callers wait for goes first.
 const SETTLING: Duration = Duration::from_secs(20);
@@ -27,16 +39,15 @@ impl Keeper {
         let guilds: Vec<_> = self.hub.snapshot().guilds.into_keys().collect();
         let mut strays = 0;
         for guild in guilds {
-            let Ok(answers) = self.discord.look(&CreatePermit::Begun(guild), Some(bot), None, &unhurried()).await
-            else {
-                continue;
-            };
+            let since = (self.clock)().checked_sub(LOOKED_BACK).unwrap_or(SystemTime::UNIX_EPOCH);
+            let caller = Caller::sweeper(deadline::now() + UNHURRIED);
+            let Ok(made) = self.discord.made_by(guild, bot, since, &caller).await else { continue };
             let snapshot = self.hub.snapshot();
             let Some(known) = snapshot.guilds.get(&guild) else { continue };
             let marked = |entry: &&AuditEntry| {
                 entry.by == Some(bot) && entry.reason.as_ref().is_some_and(|reason| reason.contains("[parlor:"))
             };
-            for entry in answers.log.iter().flatten().filter(marked) {
+            for entry in made.iter().filter(marked) {
                 let room = RoomId::new(entry.channel.get());
                 if known.is_managed(room) == Some(false) {
                     strays += 1;
