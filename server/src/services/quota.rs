@@ -1,11 +1,11 @@
 //! How many open rooms there are that one subject has had created.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use parlor_gateway::Snapshot;
+use parlor_gateway::{RoomId, Snapshot};
 
 use crate::{
     status::{Failure, Reason},
@@ -17,7 +17,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct RoomQuota {
     most: usize,
-    begun: Arc<Mutex<BTreeMap<String, usize>>>,
+    begun: Arc<Mutex<Begun>>,
+}
+
+/// Rooms that are being made, by subject and place.
+#[derive(Debug, Default)]
+struct Begun {
+    next: u64,
+    places: BTreeMap<(String, u64), Option<RoomId>>,
 }
 
 impl RoomQuota {
@@ -27,45 +34,70 @@ impl RoomQuota {
     }
 
     /// A place for one more room of this subject, to be held until the directory shows the room or it was not made.
-    pub(super) fn reserve(&self, subject: &str, now: &Snapshot) -> Result<Place, Failure> {
+    ///
+    /// `now` is asked for once the places are held fast, so that a room which gets its id meanwhile is seen here or there.
+    pub(super) fn reserve(&self, subject: &str, now: impl FnOnce() -> Snapshot) -> Result<Place, Failure> {
         let mut begun = self.begun();
-        let count = open_rooms(subject, now) + begun.get(subject).copied().unwrap_or_default();
+        let open = open_rooms(subject, &now());
+        // A room that the directory shows already and whose place is still held counts once.
+        let count = open.len() + begun.of(subject).filter(|room| room.is_none_or(|room| !open.contains(&room))).count();
         if count >= self.most {
             metrics::counter!(names::RATE_LIMITED, "rule" => "rooms_per_subject").increment(1);
             let message = format!("{count} rooms of this subject are open, and {} may be: end some first", self.most);
             let limit = format!("{} open rooms", self.most);
             return Err(Failure::new(Reason::RoomQuota, message).quota("subject", limit));
         }
-        *begun.entry(subject.to_owned()).or_default() += 1;
-        Ok(Place { quota: self.clone(), subject: subject.to_owned() })
+        Ok(self.place(&mut begun, subject))
     }
 
-    fn begun(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+    /// A place for a room whose making was begun before and has to be found out about, whether there is one or not.
+    pub(super) fn resume(&self, subject: &str) -> Place {
+        self.place(&mut self.begun(), subject)
+    }
+
+    fn place(&self, begun: &mut Begun, subject: &str) -> Place {
+        let key = (subject.to_owned(), begun.next);
+        begun.next += 1;
+        begun.places.insert(key.clone(), None);
+        Place { quota: self.clone(), key }
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Begun> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn open_rooms(subject: &str, now: &Snapshot) -> usize {
-    let rooms = now.guilds.values().flat_map(|guild| guild.room_ids().filter_map(|room| guild.ownership(room)));
-    rooms.filter(|owned| owned.creator == subject).count()
+impl Begun {
+    fn of(&self, subject: &str) -> impl Iterator<Item = Option<RoomId>> {
+        let (first, last) = ((subject.to_owned(), 0), (subject.to_owned(), u64::MAX));
+        self.places.range(first..=last).map(|(_, room)| *room)
+    }
+}
+
+fn open_rooms(subject: &str, now: &Snapshot) -> BTreeSet<RoomId> {
+    let rooms = now.guilds.values().flat_map(|guild| guild.room_ids().map(move |room| (room, guild.ownership(room))));
+    rooms.filter(|(_, owned)| owned.is_some_and(|owned| owned.creator == subject)).map(|(room, _)| room).collect()
 }
 
 /// Room for one more room.
 #[derive(Debug)]
 pub(super) struct Place {
     quota: RoomQuota,
-    subject: String,
+    key: (String, u64),
+}
+
+impl Place {
+    /// This room has come of it: from when the directory shows it, it is counted there. To be said before it does.
+    pub(super) fn made(&self, room: RoomId) {
+        if let Some(place) = self.quota.begun().places.get_mut(&self.key) {
+            *place = Some(room);
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut begun = self.quota.begun();
-        if let Some(mine) = begun.get_mut(&self.subject) {
-            *mine -= 1;
-            if *mine == 0 {
-                begun.remove(&self.subject);
-            }
-        }
+        self.quota.begun().places.remove(&self.key);
     }
 }
 
@@ -82,8 +114,8 @@ mod tests {
     const ROOM: RoomId = RoomId::new(100_000_000_000_000_002);
     const GUILD: GuildId = GuildId::new(100_000_000_000_000_001);
 
-    #[test]
-    fn a_place_is_free_again_when_the_room_has_ended_or_was_never_made() {
+    /// A guild with a room of nobody's.
+    fn one_room() -> (Directory, RoomFacts) {
         let mut directory = Directory::new(1);
         let facts = RoomFacts {
             room: ROOM,
@@ -105,19 +137,47 @@ mod tests {
             voice_states: Vec::new(),
         };
         directory.apply(Update::Guild(guild), UNIX_EPOCH);
+        (directory, facts)
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_the_room_has_ended_or_was_never_made() {
+        let (mut directory, facts) = one_room();
         let quota = RoomQuota::new(1);
 
-        let place = quota.reserve("ann", &directory.snapshot()).expect("the first");
-        let refused = quota.reserve("ann", &directory.snapshot()).expect_err("one is begun");
+        let place = quota.reserve("ann", || directory.snapshot()).expect("the first");
+        let refused = quota.reserve("ann", || directory.snapshot()).expect_err("one is begun");
         assert_eq!(refused.reason(), Reason::RoomQuota);
-        let _his = quota.reserve("bob", &directory.snapshot()).expect("his own");
+        let his = quota.reserve("bob", || directory.snapshot()).expect("his own");
         drop(place);
-        drop(quota.reserve("ann", &directory.snapshot()).expect("it was never made"));
+        drop(quota.reserve("ann", || directory.snapshot()).expect("it was never made"));
         let hers = Ownership { creator: "ann".to_owned(), ..Ownership::default() };
         directory.change_room(GUILD, facts, Some(hers), UNIX_EPOCH);
-        assert!(quota.reserve("ann", &directory.snapshot()).is_err(), "it is open");
+        assert!(quota.reserve("ann", || directory.snapshot()).is_err(), "it is open");
         directory.apply(Update::Within(GUILD, News::RoomGone(ROOM)), UNIX_EPOCH);
-        drop(quota.reserve("ann", &directory.snapshot()).expect("it has ended"));
-        assert!(!quota.begun().contains_key("ann"), "nothing is remembered of her");
+        drop(quota.reserve("ann", || directory.snapshot()).expect("it has ended"));
+        drop(his);
+        assert!(quota.begun().places.is_empty(), "nothing is remembered of anybody");
+    }
+
+    #[test]
+    fn a_room_that_is_shown_before_its_place_is_given_back_counts_once() {
+        let (mut directory, facts) = one_room();
+        let quota = RoomQuota::new(2);
+        let first = quota.reserve("ann", || directory.snapshot()).expect("the first");
+        first.made(ROOM);
+        drop(quota.reserve("ann", || directory.snapshot()).expect("it is not shown yet, and counts as one"));
+        let hers = Ownership { creator: "ann".to_owned(), ..Ownership::default() };
+        directory.change_room(GUILD, facts, Some(hers), UNIX_EPOCH);
+        let second = quota.reserve("ann", || directory.snapshot()).expect("it is shown, and counts as one");
+        quota.reserve("ann", || directory.snapshot()).expect_err("two of two");
+        drop(first);
+        quota.reserve("ann", || directory.snapshot()).expect_err("two of two");
+        drop(second);
+        // Begun before a restart: it is there, whatever the limit says, and counts.
+        let (one, two) = (quota.resume("ann"), quota.resume("ann"));
+        quota.reserve("ann", || directory.snapshot()).expect_err("three of two");
+        drop((one, two));
+        drop(quota.reserve("ann", || directory.snapshot()).expect("one of two"));
     }
 }

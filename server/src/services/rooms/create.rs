@@ -36,6 +36,7 @@ use crate::{
         calls::{Journal, Ticket},
         deadline,
         discord::{CreatePermit, EndPermit, Mandate as _, NotMade},
+        quota::Place,
     },
     status::{Failure, Reason},
     telemetry::names,
@@ -90,6 +91,14 @@ impl Creation {
     }
 }
 
+/// A channel that Discord has been asked for, or is about to be.
+struct Making {
+    intent: Intent,
+    ticket: Ticket,
+    /// Among the rooms that its subject may have, until the directory shows it.
+    place: Place,
+}
+
 /// What looking for a channel has led to.
 enum Search {
     /// It carries the mark.
@@ -111,23 +120,24 @@ impl Keeper {
     ) -> Result<v1::CreateRoomResponse, Failure> {
         match before {
             None => {
-                let _place = self.quota.reserve(&creation.order.ownership.creator, &self.hub.snapshot())?;
+                let place = self.quota.reserve(&creation.order.ownership.creator, || self.hub.snapshot())?;
                 self.rates.turn_in_guild(creation.permit.guild(), creation.patience).await?;
                 let intent = creation.intent((self.clock)());
                 self.begin(&intent, &ticket).await?;
                 let caller = Caller::new(creation.tenant.clone(), creation.deadline);
                 let made = self.post(&creation, &caller).await;
-                self.after_post(&creation, intent, ticket, made, true).await
+                self.after_post(&creation, Making { intent, ticket, place }, made, true).await
             }
             Some(Progress::Creating(intent)) => {
                 self.expect(&intent).await?;
-                match self.search(&creation.permit, &intent).await {
+                let making = self.resume(intent, ticket);
+                match self.search(&creation.permit, &making.intent).await {
                     Search::NotThere => {
                         let made = self.post(&creation, &creation.asked_again()).await;
-                        self.after_post(&creation, intent, ticket, made, false).await
+                        self.after_post(&creation, making, made, false).await
                     }
                     known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear(_)) => {
-                        self.after_search(intent, ticket, known).await
+                        self.after_search(making, known).await
                     }
                 }
             }
@@ -143,8 +153,9 @@ impl Keeper {
         match before {
             Progress::Creating(intent) => {
                 let permit = CreatePermit::begun(&intent);
-                let found = self.search(&permit, &intent).await;
-                self.after_search(intent, ticket, found).await
+                let making = self.resume(intent, ticket);
+                let found = self.search(&permit, &making.intent).await;
+                self.after_search(making, found).await
             }
             Progress::Furnishing { intent, room, cursor } => self.furnish(intent, ticket, room, cursor).await,
             Progress::Asked | Progress::Answered(_) => {
@@ -186,6 +197,11 @@ impl Keeper {
         Ok(())
     }
 
+    fn resume(&self, intent: Intent, ticket: Ticket) -> Making {
+        let place = self.quota.resume(&intent.ownership.creator);
+        Making { intent, ticket, place }
+    }
+
     async fn begin(&self, intent: &Intent, ticket: &Ticket) -> Result<(), Failure> {
         let (intent, ticket) = (intent.clone(), ticket.clone());
         let begin = move |draft: &mut Draft<'_>| {
@@ -209,53 +225,45 @@ impl Keeper {
     async fn after_post(
         &self,
         creation: &Creation,
-        intent: Intent,
-        ticket: Ticket,
+        making: Making,
         made: Result<RoomFacts, NotMade>,
         may_ask_again: bool,
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let found = match made {
-            Ok(facts) => return self.settle(intent, ticket, facts).await,
+            Ok(facts) => return self.settle(making, facts).await,
             Err(NotMade::Failed(failure)) => {
-                self.give_up(intent, ticket).await?;
+                self.give_up(making).await?;
                 return Err(failure);
             }
-            Err(NotMade::Unknown) => self.search(&creation.permit, &intent).await,
+            Err(NotMade::Unknown) => self.search(&creation.permit, &making.intent).await,
         };
         match found {
             Search::NotThere if may_ask_again => {
                 let made = self.post(creation, &creation.asked_again()).await;
-                Box::pin(self.after_post(creation, intent, ticket, made, false)).await
+                Box::pin(self.after_post(creation, making, made, false)).await
             }
             // Twice without an answer and nothing to see: a repeat finds out.
-            Search::NotThere => self.after_search(intent, ticket, Search::Unclear(Vec::new())).await,
-            known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear(_)) => {
-                self.after_search(intent, ticket, known).await
-            }
+            Search::NotThere => self.after_search(making, Search::Unclear(Vec::new())).await,
+            known @ (Search::Found(_) | Search::Gone(_) | Search::Unclear(_)) => self.after_search(making, known).await,
         }
     }
 
-    async fn after_search(
-        &self,
-        intent: Intent,
-        ticket: Ticket,
-        found: Search,
-    ) -> Result<v1::CreateRoomResponse, Failure> {
-        let request_id = intent.request_id.to_string();
+    async fn after_search(&self, making: Making, found: Search) -> Result<v1::CreateRoomResponse, Failure> {
+        let request_id = making.intent.request_id.to_string();
         match found {
-            Search::Found(facts) => self.settle(intent, ticket, facts).await,
+            Search::Found(facts) => self.settle(making, facts).await,
             Search::NotThere => {
-                self.give_up(intent, ticket).await?;
+                self.give_up(making).await?;
                 let message = "the room was not made: a repeat with this request_id makes it";
                 Err(Failure::new(Reason::CreateOutcomeUnknown, message).with("request_id", request_id))
             }
             Search::Gone(room) => {
-                self.give_up(intent, ticket).await?;
+                self.give_up(making).await?;
                 let message = "the room was made, and somebody has deleted it since";
                 Err(Failure::new(Reason::RoomEnded, message).with("room_id", room.to_string()))
             }
             Search::Unclear(rooms) => {
-                let (guild, name) = (intent.guild, intent.name);
+                let Intent { guild, name, .. } = making.intent;
                 let release = move |draft: &mut Draft<'_>| {
                     let changes = draft.directory.settle_room(guild, &name, None, draft.wall);
                     draft.tell(changes);
@@ -267,7 +275,7 @@ impl Keeper {
     }
 
     /// Nothing was made.
-    async fn give_up(&self, intent: Intent, ticket: Ticket) -> Result<(), Failure> {
+    async fn give_up(&self, Making { intent, ticket, place: _held }: Making) -> Result<(), Failure> {
         let forget = move |draft: &mut Draft<'_>| {
             let changes = draft.directory.settle_room(intent.guild, &intent.name, None, draft.wall);
             draft.tell(changes);
@@ -279,11 +287,11 @@ impl Keeper {
     /// The channel is there: it is ours from now on.
     async fn settle(
         &self,
-        intent: Intent,
-        ticket: Ticket,
+        Making { intent, ticket, place }: Making,
         facts: RoomFacts,
     ) -> Result<v1::CreateRoomResponse, Failure> {
         let room = facts.room;
+        place.made(room);
         let (wanted, hold) = (intent.clone(), ticket.clone());
         let settle = move |draft: &mut Draft<'_>| {
             let Intent { guild, name, ownership, request_id, .. } = wanted.clone();
@@ -305,7 +313,10 @@ impl Keeper {
             hold.answer(draft, &answer);
             Ok(Ok(answer))
         };
-        match self.act(settle).await?? {
+        let settled = self.act(settle).await;
+        // It is shown, or never will be.
+        drop(place);
+        match settled?? {
             Ok(answer) => Ok(answer),
             Err(cursor) => self.furnish(intent, ticket, room, cursor).await,
         }
