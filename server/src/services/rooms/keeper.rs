@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parlor_gateway::{RoomId, rest::Caller};
+use parlor_gateway::{GuildId, RoomId, rest::Caller};
 use parlor_proto::v1;
-use tracing::{error, info, warn};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
 
 use crate::{
     auth::Clock,
@@ -142,7 +143,8 @@ impl Keeper {
         }
     }
 
-    /// Ends the rooms whose end had begun when the last process ended.
+    /// Ends the rooms whose end had begun when the last process ended, for as long as it takes: nobody has heard that they
+    /// would not end.
     pub(super) async fn finish_ends(self: Arc<Self>) {
         let snapshot = self.hub.snapshot();
         let begun: Vec<_> = snapshot
@@ -150,23 +152,35 @@ impl Keeper {
             .iter()
             .flat_map(|(guild, known)| known.ending().map(|(room, reason)| (*guild, room, reason)))
             .collect();
+        let mut ends = JoinSet::new();
         for (guild, room, reason) in begun {
             info!(%guild, %room, reason = reason.as_str_name(), "ending a room whose end had begun before the restart");
+            ends.spawn(Arc::clone(&self).finish_end(guild, room));
+        }
+        while ends.join_next().await.is_some() {}
+    }
+
+    /// Until it is done, the store says that it has begun: the next process goes on, too.
+    async fn finish_end(self: Arc<Self>, guild: GuildId, room: RoomId) {
+        let is_there = || self.hub.snapshot().guilds.get(&guild).is_some_and(|known| known.has_room(room));
+        while is_there() {
             let permit = EndPermit::Begun(guild);
-            let ended = self.discord.end(&permit, room, "begun before a restart [parlor]", &unhurried()).await;
-            let over = ended.is_ok();
-            if let Err(failure) = ended {
-                error!(%guild, %room, reason = failure.reason().as_str(), "a room whose end had begun stays");
-            }
-            let settle = move |draft: &mut Draft<'_>| {
-                if over {
-                    let changes = draft.directory.end_room(guild, room, draft.wall);
-                    draft.tell(changes);
-                } else {
-                    draft.directory.abandon_end(guild, room);
+            match self.discord.end(&permit, room, "begun before a restart [parlor]", &unhurried()).await {
+                Ok(_) => {
+                    let end = move |draft: &mut Draft<'_>| {
+                        let changes = draft.directory.end_room(guild, room, draft.wall);
+                        draft.tell(changes);
+                    };
+                    // If this is not stored, the process is ending.
+                    let _ = self.act(end).await;
+                    return;
                 }
-            };
-            let _ = self.act(settle).await;
+                Err(failure) => {
+                    let reason = failure.reason().as_str();
+                    warn!(%guild, %room, reason, again_in = ?TRY_AGAIN, "a room whose end had begun stays for now");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+            }
         }
     }
 
