@@ -7,7 +7,9 @@
 mod caller;
 mod clock;
 mod discord;
+mod fuse;
 mod process;
+mod steps;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -98,7 +100,12 @@ fn judge(story: &Story, before: &BTreeSet<String>, snapshot: &parlor_gateway::Sn
             }
         }
     }
-    let there: BTreeSet<_> = rooms_of(story).difference(before).cloned().collect();
+    let peoples = locked(&story.discord).peoples.clone();
+    let all = rooms_of(story);
+    if let Some(gone) = peoples.iter().find(|room| !all.contains(*room)) {
+        broken.push(format!("{gone} is a person's, and is gone"));
+    }
+    let there: BTreeSet<_> = all.into_iter().filter(|room| !before.contains(room) && !peoples.contains(room)).collect();
     if there != open {
         let (more, less) = (there.difference(&open), open.difference(&there));
         let (more, less) = (more.collect::<Vec<_>>(), less.collect::<Vec<_>>());
@@ -168,11 +175,12 @@ impl Outcome {
         let jain = sum * sum / (means.len() as f64 * squares);
         let discord = locked(&self.story.discord);
         format!(
-            "seed {}: {calls} calls in {attempts} attempts, {:.0} s, {} deaths; mean wait of a caller {least:.1} to {most:.1} s, \
+            "seed {}: {calls} calls in {attempts} attempts, {:.0} s, {} deaths, {} channels made by people; mean wait of a caller {least:.1} to {most:.1} s, \
              max/min {:.2}, Jain {jain:.3}; most invalid requests of one cause {:?}; answers {:?}",
             self.seed,
             self.took.as_secs_f64(),
             self.deaths,
+            discord.peoples.len(),
             most / least,
             discord.worst,
             discord.answers,

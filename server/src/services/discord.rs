@@ -299,11 +299,12 @@ impl DiscordRooms {
         permit: &CreatePermit,
         room: RoomId,
         invitation: Invitation,
+        reuse: bool,
         reason: &str,
         caller: &Caller,
     ) -> Result<String, Failure> {
         let Invitation { max_age, max_uses, temporary } = invitation;
-        let invite = NewInvite { max_age, max_uses, temporary };
+        let invite = NewInvite { max_age, max_uses, temporary, reuse };
         let made = self.rest.create_invite(permit.guild(), room.into(), &invite, reason, caller).await;
         made.map(|invite| invite.code).map_err(failure)
     }

@@ -220,7 +220,7 @@ pub(super) async fn call(caller: Arc<Mutex<Caller>>, rooms: Arc<Rooms>, discord:
     }
 }
 
-fn is_worth_repeating(status: &Status) -> bool {
+pub(super) fn is_worth_repeating(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Aborted | Code::Unknown

@@ -1,21 +1,21 @@
 //! The emulated Discord behind a function, with latencies, troubles and people who are not there to hear the answer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hasher as _},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use discord_emulator::{
-    Answer, Config, Connection, ErrorBody, Limit, Machine, PARLOR_DEV, RateLimit, RestFault, RestLimits, RestTrouble,
-    Sent, Timestamp, Work,
+    ANN, Answer, Config, Connection, ErrorBody, Limit, Machine, NewChannel, OTHER_GUILD, PARLOR_DEV, RateLimit,
+    RestFault, RestLimits, RestTrouble, Sent, Timestamp, Work,
 };
 use http::{Request, Response};
 use parlor_gateway::rest::transport::{self, Broken, Exchange, Transport};
 use serde_json::Value;
 
-use super::clock::Time;
+use super::{clock::Time, fuse::Fuse};
 
 /// What our bot shows Discord.
 pub(super) const TOKEN: &str = "the-bots-token";
@@ -23,6 +23,9 @@ pub(super) const TOKEN: &str = "the-bots-token";
 const CREATE: &str = "POST /guilds/{guild.id}/channels";
 const DELETE: &str = "DELETE /channels/{channel.id}";
 const LIST: &str = "GET /guilds/{guild.id}/channels";
+
+/// How many channels people make at most, of the 500 that a guild can hold.
+const MOST_OF_PEOPLE: usize = 120;
 
 /// How long an edge that says nothing of how long is to be left alone.
 const UNSAID: Duration = Duration::from_secs(15 * 60);
@@ -53,6 +56,8 @@ pub(super) struct Discord {
     on_their_way: Vec<(Timestamp, Request<Vec<u8>>)>,
     connection: Option<Connection>,
     episodes: BTreeMap<Cause, Episode>,
+    /// Channels that people have made by hand.
+    pub(super) peoples: BTreeSet<String>,
     /// The most invalid requests that one episode of each sort has cost.
     pub(super) worst: BTreeMap<String, u32>,
     /// Answers by what they were.
@@ -81,6 +86,7 @@ impl Discord {
             on_their_way: Vec::new(),
             connection: None,
             episodes: BTreeMap::new(),
+            peoples: BTreeSet::new(),
             worst: BTreeMap::new(),
             answers: BTreeMap::new(),
             broken: Vec::new(),
@@ -207,6 +213,19 @@ impl Discord {
         self.machine.inject(fault, now);
     }
 
+    /// A person makes a channel that looks like what callers ask for, unless people have made many.
+    pub(super) fn somebody_makes_a_channel(&mut self, now: Timestamp) {
+        if self.peoples.len() >= MOST_OF_PEOPLE {
+            return;
+        }
+        let guild = if self.random.bool() { PARLOR_DEV } else { OTHER_GUILD };
+        let name = format!("squad {}", self.random.u8(0..4));
+        let made = self.machine.act(now, |world| world.create_channel_by(ANN, guild, NewChannel::voice(&name)));
+        let made = made.expect("the guild has room for it").to_string();
+        self.tell(format!("{now} somebody makes {made}, {name}"));
+        self.peoples.insert(made);
+    }
+
     /// Cloudflare stops everything and does not say for how long: a quarter of an hour.
     pub(super) fn silent_ban(&mut self, now: Timestamp) {
         self.machine.inject(RestFault::once(RestTrouble::CloudflareBan { retry_after: None }), now);
@@ -287,11 +306,12 @@ pub(super) struct Line {
     time: Time,
     /// What this process has been told.
     told: Mutex<BTreeMap<String, Wait>>,
+    fuse: Arc<Fuse>,
 }
 
 impl Line {
-    pub(super) fn new(discord: Shared, time: Time) -> Self {
-        Self { discord, time, told: Mutex::default() }
+    pub(super) fn new(discord: Shared, time: Time, fuse: Arc<Fuse>) -> Self {
+        Self { discord, time, told: Mutex::default(), fuse }
     }
 
     async fn carry(&self, request: Request<Vec<u8>>) -> Result<transport::Answer, Broken> {
@@ -305,7 +325,9 @@ impl Line {
         let mut travelling = Travelling { discord: &self.discord, arrives, request: Some(request) };
         tokio::time::sleep(there).await;
         let request = travelling.request.take().expect("it has not arrived before");
+        let number = self.fuse.before_exchange().await;
         let answer = locked(&self.discord).rest(&request, self.time.stamp());
+        self.fuse.after_exchange(number).await;
         let (response, late) = match answer {
             Answer::Reply(response) => (Some(response), Duration::ZERO),
             Answer::Late(response, by) => (Some(response), by),

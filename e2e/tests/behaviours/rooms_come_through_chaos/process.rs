@@ -11,7 +11,7 @@ use parlor_gateway::{
     rest::{Limits, Rest},
     translate::{Payload, translate},
 };
-use parlor_proof::shelf::Shelf;
+use parlor_proof::shelf::{Shelf, Weather};
 use parlor_proto::v1::UpstreamState;
 use parlor_server::{
     auth::Clock,
@@ -28,6 +28,7 @@ use super::{
     caller::{Caller, call},
     clock::{Time, stamp},
     discord::{Discord, Line, Shared, TOKEN, locked},
+    fuse::Fuse,
 };
 
 const SHARD: ShardIndex = ShardIndex(0);
@@ -50,11 +51,21 @@ pub(super) enum End {
     Rested(Duration, Box<Snapshot>),
 }
 
-struct OnTheShelf(Arc<Mutex<Shelf>>);
+struct OnTheShelf {
+    shelf: Arc<Mutex<Shelf>>,
+    fuse: Arc<Fuse>,
+}
 
 impl Store for OnTheShelf {
     fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
-        locked(&self.0).commit(batch)
+        let mut shelf = locked(&self.shelf);
+        // A process that is dead stores nothing.
+        shelf.weather = if self.fuse.is_blown() { Weather::Full } else { Weather::Fine };
+        let committed = shelf.commit(batch);
+        if committed.is_ok() {
+            self.fuse.after_commit();
+        }
+        committed
     }
 }
 
@@ -82,24 +93,49 @@ pub(super) fn live(story: &Story, base: Duration, lifetime: Option<Duration>, se
 
 /// Does something in a life without troubles.
 pub(super) fn in_peace(story: &Story, act: impl AsyncFnOnce(Arc<Rooms>, Time)) {
+    until_it_blows(story, Duration::ZERO, Arc::default(), act);
+}
+
+/// Does something in a life without troubles that begins at `base`, until it is done or the process is killed, as the
+/// fuse says. Returns when that was.
+pub(super) fn until_it_blows(
+    story: &Story,
+    base: Duration,
+    fuse: Arc<Fuse>,
+    act: impl AsyncFnOnce(Arc<Rooms>, Time),
+) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime without sockets").block_on(async {
-        let time = Time::from(Duration::ZERO);
-        let (hub, rooms) = start(story, time, &(Arc::new(move || time.wall()) as Clock));
-        rooms.keep(&CancellationToken::new()).await;
-        tokio::spawn(hear(Arc::clone(&story.discord), Arc::clone(&hub), time));
-        let mut rounds = hub.rounds();
-        while hub.upstream() != UpstreamState::Live {
-            rounds.changed().await.expect("the hub lives");
+    let runtime = runtime.expect("a runtime without sockets");
+    let at = runtime.block_on(async {
+        let time = Time::from(base);
+        let life = async {
+            locked(&story.discord).begin(time.stamp());
+            let (hub, rooms) = start(story, time, &(Arc::new(move || time.wall()) as Clock), &fuse);
+            rooms.keep(&CancellationToken::new()).await;
+            tokio::spawn(hear(Arc::clone(&story.discord), Arc::clone(&hub), time));
+            let mut rounds = hub.rounds();
+            while hub.upstream() != UpstreamState::Live {
+                rounds.changed().await.expect("the hub lives");
+            }
+            act(rooms, time).await;
+        };
+        tokio::select! {
+            biased;
+            () = fuse.blown() => {}
+            () = life => {}
         }
-        act(rooms, time).await;
+        time.passed()
     });
+    // Every task ends where it stands, as with SIGKILL.
+    drop(runtime);
+    locked(&story.discord).hang_up(stamp(at));
+    at
 }
 
 async fn whole_life(story: &Story, time: Time) -> End {
     let clock: Clock = Arc::new(move || time.wall());
     locked(&story.discord).begin(time.stamp());
-    let (hub, rooms) = start(story, time, &clock);
+    let (hub, rooms) = start(story, time, &clock, &Arc::default());
     let stop = CancellationToken::new();
     rooms.keep(&stop).await;
     tokio::spawn(hear(Arc::clone(&story.discord), Arc::clone(&hub), time));
@@ -119,7 +155,7 @@ async fn whole_life(story: &Story, time: Time) -> End {
 }
 
 /// What `parlord` is composed of, without its sockets.
-fn start(story: &Story, time: Time, clock: &Clock) -> (Arc<Hub>, Arc<Rooms>) {
+fn start(story: &Story, time: Time, clock: &Clock, fuse: &Arc<Fuse>) -> (Arc<Hub>, Arc<Rooms>) {
     let recovered = locked(&story.shelf).recovered();
     let calls: BTreeMap<_, _> =
         recovered.calls().filter_map(|(key, bytes)| Some((key, CallRecord::from_bytes(bytes)?))).collect();
@@ -129,9 +165,9 @@ fn start(story: &Story, time: Time, clock: &Clock) -> (Arc<Hub>, Arc<Rooms>) {
         shards: Some(1),
     };
     let now = tokio::time::Instant::now().into_std();
-    let store = OnTheShelf(Arc::clone(&story.shelf));
+    let store = OnTheShelf { shelf: Arc::clone(&story.shelf), fuse: Arc::clone(fuse) };
     let hub = Arc::new(Hub::start_as_task(recovered, store, settings, clock(), now));
-    let line = Arc::new(Line::new(Arc::clone(&story.discord), time));
+    let line = Arc::new(Line::new(Arc::clone(&story.discord), time, Arc::clone(fuse)));
     let rest = Rest::over(line, "http://discord.invalid/api/v10", &TOKEN.into(), Limits::default());
     let rest = Arc::new(rest.expect("a token that can stand in a header"));
     let journal = Journal::new(Arc::clone(&hub), calls, Arc::clone(clock));
@@ -206,6 +242,10 @@ async fn troubles(discord: Shared, time: Time) {
     loop {
         let pause = locked(&discord).chance().u64(300..5_000);
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        locked(&discord).trouble(time.stamp());
+        let mut discord = locked(&discord);
+        discord.trouble(time.stamp());
+        if discord.chance().u8(0..6) == 0 {
+            discord.somebody_makes_a_channel(time.stamp());
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct NewInvite {
     pub max_uses: u16,
     /// Whether people who leave voice leave the guild, too, unless they were given a role.
     pub temporary: bool,
+    /// Whether one that is there already, of the same bot and the same terms, is as good.
+    pub reuse: bool,
 }
 
 /// An invite.
@@ -48,7 +50,7 @@ impl Invite {
 }
 
 impl Rest {
-    /// Makes an invite that nobody else has. Not safe to repeat. Needs Create Instant Invite.
+    /// Makes an invite, one that nobody else has unless `reuse` is set. Not safe to repeat without. Needs Create Instant Invite.
     pub async fn create_invite(
         &self,
         guild: GuildId,
@@ -70,7 +72,7 @@ impl Rest {
     ) -> Result<Outgoing, RestError> {
         let age = u32::try_from(invite.max_age.as_secs()).unwrap_or(u32::MAX);
         let request = self.builder.create_invite(channel_id(channel)).max_age(age).max_uses(invite.max_uses);
-        let request = request.temporary(invite.temporary).unique(true).reason(reason);
+        let request = request.temporary(invite.temporary).unique(!invite.reuse).reason(reason);
         Ok(Outgoing::new(CREATE, Resource::Channel(channel), request, caller)?.within(guild).needing(NEEDS))
     }
 }

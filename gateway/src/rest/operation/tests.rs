@@ -201,7 +201,7 @@ fn members_move_and_fall_silent() {
 
 #[test]
 fn an_invite_and_the_audit_log() {
-    let invite = NewInvite { max_age: Duration::from_secs(3_600), max_uses: 5, temporary: false };
+    let invite = NewInvite { max_age: Duration::from_secs(3_600), max_uses: 5, temporary: false, reuse: false };
     let outgoing = rest().create_invite_request(GUILD, CHANNEL, &invite, "come", &caller()).expect("built");
     let body = r#"{"max_age":3600,"max_uses":5,"temporary":false,"unique":true}"#;
     assert_written(&outgoing, "POST channels/102/invites", "come", body);

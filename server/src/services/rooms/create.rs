@@ -99,6 +99,13 @@ struct Making {
     place: Place,
 }
 
+/// Whether something may have been done before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Time {
+    First,
+    Again,
+}
+
 /// What looking for a channel has led to.
 enum Search {
     /// It carries the mark.
@@ -141,7 +148,9 @@ impl Keeper {
                     }
                 }
             }
-            Some(Progress::Furnishing { intent, room, cursor }) => self.furnish(intent, ticket, room, cursor).await,
+            Some(Progress::Furnishing { intent, room, cursor }) => {
+                self.furnish(intent, ticket, room, cursor, Time::Again).await
+            }
             Some(Progress::Asked | Progress::Answered(_)) => {
                 Err(Failure::new(Reason::Internal, "the call was answered before"))
             }
@@ -157,7 +166,9 @@ impl Keeper {
                 let found = self.search(&permit, &making.intent).await;
                 self.after_search(making, found).await
             }
-            Progress::Furnishing { intent, room, cursor } => self.furnish(intent, ticket, room, cursor).await,
+            Progress::Furnishing { intent, room, cursor } => {
+                self.furnish(intent, ticket, room, cursor, Time::Again).await
+            }
             Progress::Asked | Progress::Answered(_) => {
                 Err(Failure::new(Reason::Internal, "the call was answered before"))
             }
@@ -318,7 +329,7 @@ impl Keeper {
         drop(place);
         match settled?? {
             Ok(answer) => Ok(answer),
-            Err(cursor) => self.furnish(intent, ticket, room, cursor).await,
+            Err(cursor) => self.furnish(intent, ticket, room, cursor, Time::First).await,
         }
     }
 
@@ -331,8 +342,9 @@ impl Keeper {
         ticket: Ticket,
         room: RoomId,
         cursor: String,
+        time: Time,
     ) -> Result<v1::CreateRoomResponse, Failure> {
-        let furnished = match self.furnishings(&intent, room).await {
+        let furnished = match self.furnishings(&intent, room, time).await {
             Ok(invite) => Some(invite),
             Err(failure) if failure.reason() == Reason::RoomUnknown => None,
             Err(failure) => return Err(self.unmake(intent, ticket, room, failure).await),
@@ -356,14 +368,16 @@ impl Keeper {
         self.act(answer).await?
     }
 
-    async fn furnishings(&self, intent: &Intent, room: RoomId) -> Result<Option<v1::Invite>, Failure> {
+    async fn furnishings(&self, intent: &Intent, room: RoomId, time: Time) -> Result<Option<v1::Invite>, Failure> {
         let permit = CreatePermit::begun(intent);
         let mark = mark_of(intent.request_id);
         if let Some(status) = &intent.status {
             self.discord.set_status(&permit, room, Some(status), &mark, &for_its_caller(intent)).await?;
         }
         let Some(invitation) = intent.invite else { return Ok(None) };
-        let code = self.discord.invite(&permit, room, invitation, &mark, &for_its_caller(intent)).await?;
+        // What was made before the process ended is in nobody's hands, and as good.
+        let reuse = time == Time::Again;
+        let code = self.discord.invite(&permit, room, invitation, reuse, &mark, &for_its_caller(intent)).await?;
         let expires_at = (!invitation.max_age.is_zero()).then(|| ((self.clock)() + invitation.max_age).into());
         Ok(Some(v1::Invite { url: format!("https://discord.gg/{code}"), code, expires_at }))
     }
