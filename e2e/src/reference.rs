@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
 
-use parlor_server::status::Reason;
+use parlor_server::{
+    services::{Translation, translations},
+    status::Reason,
+};
 use prost::Message as _;
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
@@ -27,6 +30,17 @@ pub fn errors() -> String {
         for reason in code {
             let _ = writeln!(page, "| `{}` | {} | {} |", reason.as_str(), reason.meaning(), reason.remedy());
         }
+    }
+    page.push_str(
+        "\n## Discord's codes\n\nWhat becomes of what Discord refuses, by the code in its answer; metadata `discord_code` and\n\
+         `discord_status` repeat it. Where another reason fits the call better it gives that one: EndRoom is OK with\n\
+         `already_gone` for 10003, SendMessage and WebhookService say `CHANNEL_UNKNOWN` for it, and DisconnectParticipant is OK\n\
+         for 40032. A 429 is waited for where the caller has time, and a failure of Discord's (5xx) is tried again where that\n\
+         cannot do anything twice.\n\n| Discord | what it says | gRPC code | reason | details |\n|---|---|---|---|---|\n",
+    );
+    for Translation { code, words, failure } in translations() {
+        let (reason, details) = (failure.reason(), failure.named_details().join(", "));
+        let _ = writeln!(page, "| {code} | {words} | {} | `{}` | {details} |", code_name(reason), reason.as_str());
     }
     page
 }

@@ -114,10 +114,13 @@ reasons! {
         "Give the bot's role the permissions that `PreconditionFailure` names; `parlor doctor` says what it lacks where.";
     /// Discord refused the request for a reason of its own.
     DiscordRefused = "DISCORD_REFUSED", FailedPrecondition,
-        "Look at `discord_code` in the metadata; a repeat without a change fails again.";
+        "Look at `PreconditionFailure`, or else at `discord_code` in the metadata; a repeat without a change fails again.";
+    /// Discord does not know something that the request names, such as a role; metadata `missing` says what.
+    DiscordNotFound = "DISCORD_NOT_FOUND", NotFound,
+        "Check the ids in the request; what was named may have been deleted.";
     /// A limit of Discord is used up that waiting does not lift.
     DiscordQuota = "DISCORD_QUOTA", ResourceExhausted,
-        "Remove what is no longer needed; waiting does not help.";
+        "Remove what is no longer needed, as `QuotaFailure` says; waiting does not help.";
     /// Discord asks for patience.
     DiscordRateLimited = "DISCORD_RATE_LIMITED", ResourceExhausted,
         "Repeat after the delay in `RetryInfo`.";
@@ -270,6 +273,16 @@ impl Failure {
     /// The wrong fields, each with what is wrong with it.
     pub fn violations(&self) -> impl Iterator<Item = (&str, &str)> {
         self.details.violations.iter().map(|one| (one.field.as_str(), one.description.as_str()))
+    }
+
+    /// The details beside `ErrorInfo`, as a reference names them: `PreconditionFailure TWO_FACTOR`, `RetryInfo`.
+    pub fn named_details(&self) -> Vec<String> {
+        let Details { violations, preconditions, quotas, .. } = &*self.details;
+        let wrong = (!violations.is_empty()).then(|| "BadRequest".to_owned());
+        let unmet = preconditions.iter().map(|unmet| format!("PreconditionFailure {}", unmet.r#type));
+        let full = quotas.iter().map(|quota| format!("QuotaFailure: {}", quota.description));
+        let wait = self.retry_after.map(|_| "RetryInfo".to_owned());
+        wrong.into_iter().chain(unmet).chain(full).chain(wait).collect()
     }
 
     /// The failure of one item of a batch.

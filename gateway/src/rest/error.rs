@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::{
     permission::Permission,
-    refusal::Refusal,
-    schedule::{Denial, Unanswered},
+    refusal::{Refusal, Said},
+    schedule::{Denial, Unanswered, seconds},
 };
 
 /// A request to Discord did not succeed.
@@ -69,7 +69,8 @@ pub struct FieldError {
 /// be allowed.
 pub fn refusal(status: u16, body: &[u8], needs: &'static [Permission]) -> RestError {
     let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else { return RestError::UnreadableAnswer };
-    let refusal = Refusal::of(status, body.code, body.fields(), needs);
+    let said = Said { fields: body.fields(), needs, retry_after: body.retry_after.and_then(seconds) };
+    let refusal = Refusal::of(status, body.code, said);
     RestError::Refused { refusal, status, code: body.code, message: body.message }
 }
 
@@ -81,7 +82,7 @@ impl RestError {
             Unanswered::BreakerOpen { retry_after } => Self::BreakerOpen { retry_after },
             Unanswered::CredentialsRefused => Self::CredentialsRefused,
             Unanswered::Denied(Denial { status, code }) => Self::Refused {
-                refusal: Refusal::of(status, code, Vec::new(), needs),
+                refusal: Refusal::of(status, code, Said { needs, ..Said::default() }),
                 status,
                 code,
                 message: "refused a moment ago, and not asked again".to_owned(),
@@ -107,6 +108,14 @@ struct ErrorBody {
     message: String,
     #[serde(default)]
     errors: serde_json::Value,
+    #[serde(default, deserialize_with = "number")]
+    retry_after: Option<f64>,
+}
+
+/// A number, and nothing where something else stands.
+fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let value: serde_json::Value = Deserialize::deserialize(deserializer)?;
+    Ok(value.as_f64())
 }
 
 impl ErrorBody {

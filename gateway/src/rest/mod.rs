@@ -40,7 +40,7 @@ pub use self::{
         SessionStartLimit, VoiceMove, VoiceRegion, Webhook, WebhookPost,
     },
     outgoing::Caller,
-    refusal::Refusal,
+    refusal::{CODES, Refusal, Said},
     schedule::{Limits, Tenant, Urgency, asked_wait},
 };
 

@@ -1,130 +1,214 @@
 //! What Discord's refusals mean (Discord docs, topics/opcodes-and-status-codes, "JSON Error Codes").
 
+use std::time::Duration;
+
 use super::{error::FieldError, permission::Permission};
 
-/// Why Discord refused. A code that is not listed is sorted by its HTTP status, so every answer has its place.
+/// Why Discord refused. A code that is not in [`CODES`] is sorted by its family or its HTTP status, so every answer has
+/// its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refusal {
-    /// 10003.
+    /// The channel does not exist.
     UnknownChannel,
-    /// 10004, 50055: it does not exist, or the bot is not in it.
+    /// The guild does not exist, or the bot is not in it.
     UnknownGuild,
-    /// 10007, 10013.
+    /// The user does not exist, or is no member of the guild.
     UnknownUser,
-    /// 10008.
+    /// The message does not exist.
     UnknownMessage,
-    /// 10009.
+    /// The channel has no such overwrite.
     UnknownOverwrite,
-    /// 10011, 50028.
+    /// The guild has no such role.
     UnknownRole,
-    /// 10006.
+    /// The invite does not exist.
     UnknownInvite,
-    /// 10015, 50027: it does not exist, or its token is another. A webhook that is gone never comes back.
+    /// The webhook does not exist, or its token is another. A webhook that is gone never comes back.
     UnknownWebhook,
-    /// 10065: the user is not in voice.
+    /// The user is not in voice.
     UnknownVoiceState,
-    /// Something else does not exist: any other code from 10001 on, or status 404.
+    /// Something else does not exist.
     UnknownThing,
-    /// 50013: the bot lacks a permission.
+    /// The bot lacks a permission.
     MissingPermissions {
         /// What the request needs; at least one of them is missing. Empty where nothing is known to be needed.
         needs: &'static [Permission],
     },
-    /// 50001: the bot does not see it.
+    /// The bot does not see it.
     MissingAccess {
         /// What the request needs; View Channel is likely what is missing.
         needs: &'static [Permission],
     },
-    /// 60003: the owner of the bot has to enable two-factor authentication.
+    /// The owner of the bot has to enable two-factor authentication.
     TwoFactorRequired,
-    /// 30013: 500 in a guild.
+    /// 500 channels stand in the guild.
     TooManyChannels,
     /// 50 channels stand in the category.
     CategoryFull,
-    /// 30007: 15 in a channel; 30058: 1,000 in a guild.
+    /// The channel has 15 webhooks.
     TooManyWebhooks,
-    /// 30016: 1,000 in a guild.
+    /// The guild has 1,000 webhooks.
+    TooManyGuildWebhooks,
+    /// The guild has 1,000 invites.
     TooManyInvites,
-    /// 30060: 1,000 of a channel.
+    /// The channel has 1,000 overwrites.
     TooManyOverwrites,
-    /// 30061: the guild's channels take too much room; any other maximum from 30001 on.
+    /// The guild's channels take too much room, whatever their number.
+    ChannelsTooLarge,
+    /// Another maximum is reached.
     QuotaUsedUp,
-    /// 30052: more than the guild's tier allows.
+    /// More than the guild's tier allows.
     BitrateTooHigh,
-    /// 20035, 50101: the guild needs more boosts.
+    /// The guild needs more boosts.
     BoostsNeeded,
-    /// 20031.
+    /// A name holds words that Discord does not allow.
     WordsNotAllowed,
-    /// 200000, 240000: the guild's filters do not let the message pass.
+    /// The guild's filters do not let the message pass.
     MessageBlocked,
-    /// 50035, 50109, 50006: fields are wrong.
+    /// A message has to say something.
+    EmptyMessage,
+    /// Fields are wrong.
     InvalidForm {
         /// Which, as far as Discord says.
         fields: Vec<FieldError>,
     },
-    /// 50024, 50003, 50008, 40058: not on a channel of this type.
+    /// Not on a channel of this type.
     WrongChannelType,
-    /// 50074: community guilds need the channel.
+    /// Community guilds need the channel as it is.
     CommunityChannel,
-    /// 40032: the user is not in voice.
+    /// The user is not in voice.
     NotInVoice,
-    /// 40007.
+    /// The user is banned from the guild.
     UserBanned,
-    /// 20016, 20022, 20028, 20029, 30046, 40062: too many of such requests.
-    WriteLimited,
-    /// 40004, 40006, 130000: Discord has switched it off for a while, or is overloaded.
+    /// Too many of such requests.
+    WriteLimited {
+        /// How long to wait, where Discord says so.
+        retry_after: Option<Duration>,
+    },
+    /// Discord has switched it off for a while, or is overloaded.
     TemporarilyDisabled,
-    /// 40333: the edge before the API does not like how the request looks.
+    /// Discord does not accept the bot's token.
+    Unauthorized,
+    /// The edge before the API does not like how the request looks.
     EdgeRefused,
     /// Anything else.
     Other,
 }
 
-impl Refusal {
-    /// What an answer means to a request that needs these permissions.
-    pub fn of(status: u16, code: u64, fields: Vec<FieldError>, needs: &'static [Permission]) -> Self {
-        match code {
-            10_003 => Self::UnknownChannel,
-            10_004 | 50_055 => Self::UnknownGuild,
-            10_006 => Self::UnknownInvite,
-            10_007 | 10_013 => Self::UnknownUser,
-            10_008 => Self::UnknownMessage,
-            10_009 => Self::UnknownOverwrite,
-            10_011 | 50_028 => Self::UnknownRole,
-            10_015 | 50_027 => Self::UnknownWebhook,
-            10_065 => Self::UnknownVoiceState,
-            10_001..20_000 => Self::UnknownThing,
-            20_016 | 20_022 | 20_028 | 20_029 | 30_046 | 40_062 => Self::WriteLimited,
-            20_031 => Self::WordsNotAllowed,
-            20_035 | 50_101 => Self::BoostsNeeded,
-            30_007 | 30_058 => Self::TooManyWebhooks,
-            30_013 => Self::TooManyChannels,
-            30_016 => Self::TooManyInvites,
-            30_052 => Self::BitrateTooHigh,
-            30_060 => Self::TooManyOverwrites,
-            30_001..40_000 => Self::QuotaUsedUp,
-            40_004 | 40_006 | 130_000 => Self::TemporarilyDisabled,
-            40_007 => Self::UserBanned,
-            40_032 => Self::NotInVoice,
-            40_333 => Self::EdgeRefused,
-            50_001 => Self::MissingAccess { needs },
-            50_003 | 50_008 | 50_024 | 40_058 => Self::WrongChannelType,
-            50_013 => Self::MissingPermissions { needs },
-            50_035 if fields.iter().any(|field| field.code == "CHANNEL_PARENT_MAX_CHANNELS") => Self::CategoryFull,
-            50_006 | 50_035 | 50_109 => Self::InvalidForm { fields },
-            50_074 => Self::CommunityChannel,
-            60_003 => Self::TwoFactorRequired,
-            200_000 | 240_000 => Self::MessageBlocked,
-            _ => Self::by_status(status, fields, needs),
+/// What an answer says beside status and code, and what is known of the request.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// The fields that Discord names as wrong.
+    pub fields: Vec<FieldError>,
+    /// What the request needs the bot to be allowed.
+    pub needs: &'static [Permission],
+    /// How long Discord asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// Declares what Discord's codes mean, each once.
+macro_rules! codes {
+    ($($code:literal $words:literal => $meaning:ident $({ $part:ident })?;)+) => {
+        /// Every code that a request of ours may meet, and what it says.
+        pub const CODES: &[(u64, &str)] = &[$(($code, $words),)+];
+
+        fn by_code(code: u64, said: &Said) -> Option<Refusal> {
+            match code {
+                $($code => Some(Refusal::$meaning $({ $part: said.$part.clone() })?),)+
+                _ => None,
+            }
         }
+    };
+}
+
+codes! {
+    10_003 "There is no such channel." => UnknownChannel;
+    10_004 "There is no such guild." => UnknownGuild;
+    10_006 "There is no such invite." => UnknownInvite;
+    10_007 "The guild has no such member." => UnknownUser;
+    10_008 "There is no such message." => UnknownMessage;
+    10_009 "The channel has no such permission overwrite." => UnknownOverwrite;
+    10_011 "The guild has no such role." => UnknownRole;
+    10_013 "There is no such user." => UnknownUser;
+    10_015 "There is no such webhook." => UnknownWebhook;
+    10_065 "The user has no voice state: they are in no room." => UnknownVoiceState;
+    20_016 "The channel's slow mode does not let the message pass yet." => WriteLimited { retry_after };
+    20_022 "Announcements cannot be edited that often." => WriteLimited { retry_after };
+    20_028 "The channel is written to too often." => WriteLimited { retry_after };
+    20_029 "The guild is written to too often." => WriteLimited { retry_after };
+    20_031 "A name or topic holds words that are not allowed." => WordsNotAllowed;
+    20_035 "The guild's boost level is too low." => BoostsNeeded;
+    30_007 "The channel has 15 webhooks." => TooManyWebhooks;
+    30_013 "The guild has 500 channels." => TooManyChannels;
+    30_016 "The guild has 1,000 invites." => TooManyInvites;
+    30_037 "Bans were fetched too often." => WriteLimited { retry_after };
+    30_040 "Members were pruned too often." => WriteLimited { retry_after };
+    30_042 "The guild's widget was changed too often." => WriteLimited { retry_after };
+    30_046 "Old messages were edited too often." => WriteLimited { retry_after };
+    30_052 "The bitrate is too high for the channel." => BitrateTooHigh;
+    30_058 "The guild has 1,000 webhooks." => TooManyGuildWebhooks;
+    30_060 "The channel has 1,000 permission overwrites." => TooManyOverwrites;
+    30_061 "The guild's channels are too large." => ChannelsTooLarge;
+    40_001 "The token is not valid." => Unauthorized;
+    40_003 "Direct messages are opened too fast." => WriteLimited { retry_after };
+    40_004 "Sending messages is switched off for a while." => TemporarilyDisabled;
+    40_006 "The feature is switched off for a while." => TemporarilyDisabled;
+    40_007 "The user is banned from the guild." => UserBanned;
+    40_032 "The user is not connected to voice." => NotInVoice;
+    40_058 "A forum takes no messages but in its posts." => WrongChannelType;
+    40_062 "The resource is being rate limited." => WriteLimited { retry_after };
+    40_067 "A post in this forum needs a tag." => WrongChannelType;
+    40_333 "The edge before the API blocks the request." => EdgeRefused;
+    50_001 "The bot does not see it." => MissingAccess { needs };
+    50_003 "That cannot be done in a direct message." => WrongChannelType;
+    50_006 "A message has to say something." => EmptyMessage;
+    50_008 "The channel takes no messages." => WrongChannelType;
+    50_013 "The bot lacks a permission." => MissingPermissions { needs };
+    50_014 "The token is not valid." => Unauthorized;
+    50_024 "That cannot be done to a channel of this type." => WrongChannelType;
+    50_027 "The webhook's token is another." => UnknownWebhook;
+    50_028 "That is not a role of the guild." => UnknownRole;
+    50_035 "Fields of the request are wrong." => InvalidForm { fields };
+    50_055 "That is not a guild of the bot's." => UnknownGuild;
+    50_074 "Community guilds need the channel." => CommunityChannel;
+    50_086 "A community guild's channels of its own are for text." => CommunityChannel;
+    50_101 "The guild needs more boosts." => BoostsNeeded;
+    50_109 "The body is no JSON." => InvalidForm { fields };
+    60_003 "The bot's owner needs two-factor authentication." => TwoFactorRequired;
+    110_000 "The index is not there yet." => TemporarilyDisabled;
+    110_001 "The application is not there yet." => TemporarilyDisabled;
+    130_000 "The API is overloaded." => TemporarilyDisabled;
+    160_006 "The guild has as many active threads as it may." => QuotaUsedUp;
+    160_007 "The guild has as many active announcement threads as it may." => QuotaUsedUp;
+    200_000 "Automatic moderation blocked the message." => MessageBlocked;
+    200_001 "Automatic moderation blocked the title." => MessageBlocked;
+    220_001 "A webhook in a forum needs a thread to post in." => WrongChannelType;
+    220_003 "Webhooks make threads in forums alone." => WrongChannelType;
+    220_004 "The webhook cannot post in a forum." => WrongChannelType;
+    240_000 "The filter of harmful links blocked the message." => MessageBlocked;
+}
+
+/// What Discord calls a category with 50 channels in it, which has no code of its own.
+const CATEGORY_FULL: &str = "CHANNEL_PARENT_MAX_CHANNELS";
+
+impl Refusal {
+    /// What an answer means.
+    pub fn of(status: u16, code: u64, said: Said) -> Self {
+        if code == 50_035 && said.fields.iter().any(|field| field.code == CATEGORY_FULL) {
+            return Self::CategoryFull;
+        }
+        by_code(code, &said).unwrap_or_else(|| match code {
+            10_001..20_000 => Self::UnknownThing,
+            30_001..40_000 => Self::QuotaUsedUp,
+            _ => Self::by_status(status, said),
+        })
     }
 
-    fn by_status(status: u16, fields: Vec<FieldError>, needs: &'static [Permission]) -> Self {
+    fn by_status(status: u16, said: Said) -> Self {
         match status {
-            400 if !fields.is_empty() => Self::InvalidForm { fields },
-            403 => Self::MissingPermissions { needs },
+            400 if !said.fields.is_empty() => Self::InvalidForm { fields: said.fields },
+            403 => Self::MissingPermissions { needs: said.needs },
             404 => Self::UnknownThing,
-            429 => Self::WriteLimited,
+            429 => Self::WriteLimited { retry_after: said.retry_after },
             _ => Self::Other,
         }
     }
@@ -132,17 +216,33 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const NEEDS: &[Permission] = &[Permission::ManageChannels];
 
     #[test]
+    fn each_code_stands_in_the_table_once() {
+        let numbers: BTreeSet<u64> = CODES.iter().map(|(code, _)| *code).collect();
+        assert_eq!(numbers.len(), CODES.len());
+        for (code, words) in CODES {
+            assert!(words.ends_with('.'), "{code}");
+            let meant = Refusal::of(418, *code, Said::default());
+            assert_ne!(meant, Refusal::Other, "{code}");
+        }
+    }
+
+    #[test]
     fn each_code_has_its_meaning_and_an_unknown_one_that_of_its_status() {
-        let of = |status, code| Refusal::of(status, code, Vec::new(), NEEDS);
+        let wait = Some(Duration::from_secs(3));
+        let of = |status, code| Refusal::of(status, code, Said { needs: NEEDS, retry_after: wait, ..Said::default() });
         for (status, code, meaning) in [
             (404, 10_003, Refusal::UnknownChannel),
             (404, 10_004, Refusal::UnknownGuild),
             (404, 10_008, Refusal::UnknownMessage),
+            (404, 10_009, Refusal::UnknownOverwrite),
+            (404, 10_011, Refusal::UnknownRole),
             (404, 10_013, Refusal::UnknownUser),
             (404, 10_015, Refusal::UnknownWebhook),
             (401, 50_027, Refusal::UnknownWebhook),
@@ -150,9 +250,10 @@ mod tests {
             (400, 30_007, Refusal::TooManyWebhooks),
             (400, 30_013, Refusal::TooManyChannels),
             (400, 30_016, Refusal::TooManyInvites),
-            (400, 30_058, Refusal::TooManyWebhooks),
+            (400, 30_058, Refusal::TooManyGuildWebhooks),
             (400, 30_060, Refusal::TooManyOverwrites),
-            (400, 30_061, Refusal::QuotaUsedUp),
+            (400, 30_061, Refusal::ChannelsTooLarge),
+            (400, 30_005, Refusal::QuotaUsedUp),
             (403, 50_001, Refusal::MissingAccess { needs: NEEDS }),
             (403, 50_013, Refusal::MissingPermissions { needs: NEEDS }),
             (400, 50_024, Refusal::WrongChannelType),
@@ -160,8 +261,8 @@ mod tests {
             (400, 50_074, Refusal::CommunityChannel),
             (400, 40_032, Refusal::NotInVoice),
             (403, 40_333, Refusal::EdgeRefused),
-            (429, 20_028, Refusal::WriteLimited),
-            (429, 20_029, Refusal::WriteLimited),
+            (429, 20_028, Refusal::WriteLimited { retry_after: wait }),
+            (429, 20_029, Refusal::WriteLimited { retry_after: wait }),
             (403, 999_999, Refusal::MissingPermissions { needs: NEEDS }),
             (404, 0, Refusal::UnknownThing),
             (400, 40_009, Refusal::Other),
@@ -178,9 +279,9 @@ mod tests {
             code: code.to_owned(),
             message: "Maximum number of channels in category reached (50)".to_owned(),
         };
-        let full = vec![field("CHANNEL_PARENT_MAX_CHANNELS")];
-        assert_eq!(Refusal::of(400, 50_035, full, NEEDS), Refusal::CategoryFull);
-        let wrong = vec![field("CHANNEL_PARENT_INVALID")];
-        assert_eq!(Refusal::of(400, 50_035, wrong.clone(), NEEDS), Refusal::InvalidForm { fields: wrong });
+        let said = |code| Said { fields: vec![field(code)], ..Said::default() };
+        assert_eq!(Refusal::of(400, 50_035, said("CHANNEL_PARENT_MAX_CHANNELS")), Refusal::CategoryFull);
+        let wrong = said("CHANNEL_PARENT_INVALID");
+        assert_eq!(Refusal::of(400, 50_035, wrong.clone()), Refusal::InvalidForm { fields: wrong.fields });
     }
 }

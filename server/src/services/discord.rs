@@ -1,21 +1,26 @@
 //! What Parlor asks of Discord on a caller's behalf, and what Discord's refusals mean to the caller.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+mod names;
+mod refusals;
+
+use std::{sync::Arc, time::SystemTime};
 
 use parlor_gateway::{
     CategoryId, ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId, WebhookId,
     rest::{
-        AuditAction, AuditEntry, AuditQuery, Caller, Channel, FieldError, MemberChange, NewInvite, NewMessage, NewRoom,
-        NewWebhook, Overwrite, PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
+        AuditAction, AuditEntry, AuditQuery, Caller, Channel, MemberChange, NewInvite, NewMessage, NewRoom, NewWebhook, Overwrite,
+        PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
     },
 };
 
 use secrecy::SecretString;
 
-use super::rooms::RoomSpec;
+pub use self::refusals::{Translation, translations};
+use self::{
+    names::Names,
+    refusals::{failure, named, not_repeatable},
+};
+use super::rooms::{Access, RoomSpec};
 use crate::{
     auth::{
         ChangeParticipants, CreateRoom, EndRoom, ForceEndRoom, ForceUpdateRoom, Permit, ReadRooms, SendMessage,
@@ -147,6 +152,7 @@ impl DiscordRooms {
         caller: &Caller,
     ) -> Result<RoomFacts, NotMade> {
         let guild = permit.guild();
+        let names = if matches!(spec.access, Access::Private(_)) { Names::PRIVATE_ROOM } else { Names::ROOM };
         let room = NewRoom {
             guild,
             name: spec.name.clone(),
@@ -167,7 +173,7 @@ impl DiscordRooms {
             | RestError::RateLimited { .. }
             | RestError::BreakerOpen { .. }
             | RestError::Unavailable
-            | RestError::CredentialsRefused => NotMade::Failed(failure(error)),
+            | RestError::CredentialsRefused => NotMade::Failed(named(names, error)),
         })
     }
 
@@ -261,11 +267,14 @@ impl DiscordRooms {
         permit: &UpdatePermit,
         room: RoomId,
         change: &RoomChange,
+        is_private: bool,
         reason: &str,
         caller: &Caller,
     ) -> Result<RoomFacts, Failure> {
         let guild = permit.guild();
-        let channel = self.rest.change_room(guild, room, change, reason, caller).await.map_err(failure)?;
+        let names = if is_private { Names::PRIVATE_ROOM } else { Names::ROOM };
+        let changed = self.rest.change_room(guild, room, change, reason, caller).await;
+        let channel = changed.map_err(|error| named(names, error))?;
         channel.room(guild).ok_or_else(|| failure(RestError::UnreadableAnswer))
     }
 
@@ -306,7 +315,7 @@ impl DiscordRooms {
         let Invitation { max_age, max_uses, temporary } = invitation;
         let invite = NewInvite { max_age, max_uses, temporary, reuse };
         let made = self.rest.create_invite(permit.guild(), room.into(), &invite, reason, caller).await;
-        made.map(|invite| invite.code).map_err(failure)
+        made.map(|invite| invite.code).map_err(|error| named(Names::INVITE, error))
     }
 
     pub(super) async fn end(
@@ -353,7 +362,7 @@ impl DiscordRooms {
         caller: &Caller,
     ) -> Result<MessageId, Failure> {
         let sent = self.rest.send_message(permit.guild(), channel, message, caller).await;
-        sent.map(|message| message.id).map_err(failure)
+        sent.map(|message| message.id).map_err(|error| in_channel(channel, named(Names::MESSAGE, error)))
     }
 }
 
@@ -395,7 +404,8 @@ impl DiscordMembers {
         reason: &str,
         caller: &Caller,
     ) -> Result<(), Failure> {
-        self.rest.change_member(permit.guild(), user, change, reason, caller).await.map_err(failure)
+        let changed = self.rest.change_member(permit.guild(), user, change, reason, caller).await;
+        changed.map_err(|error| named(Names::MEMBER, error))
     }
 }
 
@@ -436,7 +446,8 @@ impl DiscordWebhooks {
         reason: &str,
         caller: &Caller,
     ) -> Result<Webhook, Failure> {
-        self.rest.create_webhook(permit.guild(), webhook, reason, caller).await.map_err(not_repeatable)
+        let made = self.rest.create_webhook(permit.guild(), webhook, reason, caller).await;
+        made.map_err(|error| in_channel(webhook.channel, not_repeatable(Names::WEBHOOK, error)))
     }
 
     pub(super) async fn list(
@@ -445,11 +456,13 @@ impl DiscordWebhooks {
         channel: Option<ChannelId>,
         caller: &Caller,
     ) -> Result<Vec<Webhook>, Failure> {
-        let answer = match channel {
-            Some(channel) => self.rest.list_webhooks(permit.guild(), channel, caller).await,
-            None => self.rest.list_guild_webhooks(permit.guild(), caller).await,
-        };
-        answer.map_err(failure)
+        match channel {
+            Some(channel) => {
+                let answer = self.rest.list_webhooks(permit.guild(), channel, caller).await;
+                answer.map_err(|error| in_channel(channel, failure(error)))
+            }
+            None => self.rest.list_guild_webhooks(permit.guild(), caller).await.map_err(failure),
+        }
     }
 
     pub(super) async fn get(
@@ -479,143 +492,16 @@ impl DiscordWebhooks {
         post: &WebhookPost,
         caller: &Caller,
     ) -> Result<PostedMessage, Failure> {
-        self.rest.execute_webhook(webhook, token, post, caller).await.map_err(not_repeatable)
+        let written = self.rest.execute_webhook(webhook, token, post, caller).await;
+        written.map_err(|error| not_repeatable(Names::POST, error))
     }
 }
 
-/// A failure of what must not be done twice.
-fn not_repeatable(error: RestError) -> Failure {
-    if matches!(error, RestError::OutcomeUnknown | RestError::UnreadableAnswer) {
-        let message = "no answer tells whether Discord has done it";
-        Failure::new(Reason::CreateOutcomeUnknown, message)
-    } else {
-        failure(error)
+/// The failure of a call that names a channel of any kind, where Discord says that there is none.
+fn in_channel(channel: ChannelId, failure: Failure) -> Failure {
+    if failure.reason() != Reason::RoomUnknown {
+        return failure;
     }
-}
-
-/// The one place where Discord's refusals become Parlor's (Discord docs, topics/opcodes-and-status-codes, "JSON").
-fn failure(error: RestError) -> Failure {
-    match error {
-        RestError::Refused { refusal, status, code, .. } => {
-            let failure = refused(refusal).with("discord_status", status.to_string());
-            failure.with("discord_code", code.to_string())
-        }
-        RestError::RateLimited { retry_after } => {
-            Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests")
-                .retry_after(retry_after)
-        }
-        RestError::BreakerOpen { retry_after } => {
-            Failure::new(Reason::DiscordUnavailable, "Discord has told Parlor to stop asking for a while")
-                .retry_after(retry_after)
-        }
-        RestError::Unavailable | RestError::OutcomeUnknown | RestError::UnreadableAnswer => {
-            Failure::new(Reason::DiscordUnavailable, "Discord does not answer as it should; try again")
-                .retry_after(Duration::from_secs(1))
-        }
-        RestError::CredentialsRefused => {
-            Failure::new(Reason::UpstreamCredentials, "Discord does not accept the bot token: the operator has to act")
-        }
-    }
-}
-
-fn refused(refusal: Refusal) -> Failure {
-    match refusal {
-        Refusal::InvalidForm { fields } => Failure::bad_request(
-            fields.into_iter().map(|FieldError { field, message, .. }| (our_name(&field), message)),
-        ),
-        Refusal::WordsNotAllowed => {
-            Failure::bad_request([("display_name".to_owned(), "holds words that Discord does not allow".to_owned())])
-        }
-        Refusal::UnknownChannel => Failure::new(Reason::RoomUnknown, "Discord does not know the room"),
-        Refusal::UnknownGuild => {
-            Failure::new(Reason::GuildUnknown, "Discord does not know the guild, or the bot is not in it")
-        }
-        Refusal::MissingPermissions { needs } | Refusal::MissingAccess { needs } => {
-            let named: Vec<&str> = needs.iter().map(|permission| permission.as_str()).collect();
-            let named = named.join(",");
-            let message = format!("the bot lacks a permission on Discord, one of: {named}");
-            let failure = Failure::new(Reason::BotPermissionMissing, message).with("permission", named);
-            let mend = "give it to the bot's role, in the guild or in the channel";
-            needs.iter().fold(failure, |failure, need| failure.precondition("BOT_PERMISSION", need.as_str(), mend))
-        }
-        Refusal::UnknownUser => Failure::new(Reason::ParticipantUnknown, "the guild has no such member"),
-        Refusal::NotInVoice | Refusal::UnknownVoiceState => {
-            Failure::new(Reason::ParticipantNotInVoice, "the member is in no room of the guild")
-        }
-        Refusal::UnknownWebhook => Failure::new(Reason::WebhookUnknown, "Discord does not know the webhook"),
-        Refusal::TooManyChannels
-        | Refusal::CategoryFull
-        | Refusal::TooManyWebhooks
-        | Refusal::TooManyInvites
-        | Refusal::TooManyOverwrites
-        | Refusal::QuotaUsedUp => {
-            Failure::new(Reason::DiscordQuota, "a limit of Discord is reached, such as 500 channels in a guild").quota(
-                "discord",
-                "500 channels and 1,000 webhooks in a guild, 50 channels in a category, 15 webhooks in a channel",
-            )
-        }
-        Refusal::WriteLimited => Failure::new(Reason::DiscordRateLimited, "Discord limits the rate of such requests"),
-        Refusal::TemporarilyDisabled => {
-            Failure::new(Reason::DiscordUnavailable, "Discord is overloaded or has switched this off; try again later")
-                .retry_after(Duration::from_secs(5))
-        }
-        Refusal::EdgeRefused => {
-            Failure::new(Reason::UpstreamCredentials, "Discord's edge refuses Parlor: the operator has to act")
-        }
-        Refusal::UnknownMessage
-        | Refusal::UnknownOverwrite
-        | Refusal::UnknownRole
-        | Refusal::UnknownInvite
-        | Refusal::UnknownThing
-        | Refusal::TwoFactorRequired
-        | Refusal::BitrateTooHigh
-        | Refusal::BoostsNeeded
-        | Refusal::MessageBlocked
-        | Refusal::WrongChannelType
-        | Refusal::CommunityChannel
-        | Refusal::UserBanned
-        | Refusal::Other => Failure::new(Reason::DiscordRefused, "Discord refused the request"),
-    }
-}
-
-/// What Parlor calls a field of Discord's.
-fn our_name(field: &str) -> String {
-    let (first, rest) = field.split_once('.').map_or((field, None), |(first, rest)| (first, Some(rest)));
-    let ours = match first {
-        "name" | "username" => "display_name",
-        "bitrate" => "bitrate_bps",
-        "parent_id" => "category_id",
-        "type" => "kind",
-        "rtc_region" => "region",
-        "video_quality_mode" => "video_quality",
-        other => other,
-    };
-    rest.map_or_else(|| ours.to_owned(), |rest| format!("{ours}.{rest}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reason_of(code: u64) -> Reason {
-        refused(Refusal::of(400, code, Vec::new(), &[])).reason()
-    }
-
-    #[test]
-    fn discords_codes_become_ours() {
-        assert_eq!(reason_of(50_013), Reason::BotPermissionMissing);
-        assert_eq!(reason_of(30_013), Reason::DiscordQuota);
-        assert_eq!(reason_of(10_004), Reason::GuildUnknown);
-        assert_eq!(reason_of(50_035), Reason::InvalidArgument);
-        assert_eq!(reason_of(40_032), Reason::ParticipantNotInVoice);
-        assert_eq!(reason_of(10_015), Reason::WebhookUnknown);
-        assert_eq!(reason_of(999_999), Reason::DiscordRefused, "a code of the future");
-    }
-
-    #[test]
-    fn wrong_fields_come_back_under_our_names() {
-        assert_eq!(our_name("name"), "display_name");
-        assert_eq!(our_name("bitrate"), "bitrate_bps");
-        assert_eq!(our_name("permission_overwrites.0.type"), "permission_overwrites.0.type");
-    }
+    Failure::new(Reason::ChannelUnknown, "there is no such channel in the guild")
+        .with("channel_id", channel.to_string())
 }

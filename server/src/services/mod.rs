@@ -17,7 +17,7 @@ mod wire;
 
 pub use self::{
     calls::Journal,
-    discord::{DiscordMembers, DiscordRooms, DiscordVoice, DiscordWebhooks},
+    discord::{DiscordMembers, DiscordRooms, DiscordVoice, DiscordWebhooks, Translation, translations},
     events::{EventService, StreamRules},
     participants::Participants,
     quota::RoomQuota,

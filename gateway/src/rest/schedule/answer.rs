@@ -140,7 +140,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-fn seconds(seconds: f64) -> Option<Duration> {
+/// A wait that Discord names in seconds.
+pub(in crate::rest) fn seconds(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().map(|wait| wait.min(LONGEST))
 }
 

@@ -38,6 +38,7 @@ pub use self::{
     request::{About, Field, Lane, Meta, Resource, Route, Tenant, Ticket, Urgency, Verb},
     step::{Breaker, Limits, Outcome, Standing, Step, Then, Unanswered},
 };
+pub(in crate::rest) use self::answer::seconds;
 use self::{
     blocks::Blocks,
     bucket::{BucketKey, Buckets, MARGIN},

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-pub(super) use self::spec::RoomSpec;
+pub(super) use self::spec::{Access, RoomSpec};
 use self::{
     create::Creation,
     keeper::{Keeper, audited, unknown_room},

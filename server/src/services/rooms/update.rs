@@ -182,7 +182,8 @@ impl Keeper {
             order.change.overwrites = Some(self.overwrites(access, &permit, category, &caller).await?);
         }
         if let Some(change) = order.difference(&known) {
-            let answered = self.discord.change(&permit, room, &change, &reason, &caller).await?;
+            let is_private = matches!(order.access, Some(Access::Private(_)));
+            let answered = self.discord.change(&permit, room, &change, is_private, &reason, &caller).await?;
             facts = self.unless_told(answered).await;
         }
         let status = order

@@ -329,9 +329,7 @@ impl Shared {
         self.check_place(&permit, channel, &caller).await?;
         self.begin(&ticket).await?;
         let made = self.discord.create(&permit, &webhook, &reason, &caller).await;
-        let made = self.outcome(made, &ticket, id).await.map_err(|failure| {
-            if failure.reason() == Reason::RoomUnknown { unknown_channel(channel) } else { failure }
-        })?;
+        let made = self.outcome(made, &ticket, id).await?;
         self.note(&permit, std::slice::from_ref(&made));
         Ok(v1::CreateWebhookResponse { webhook: Some(shown(&made, permit.guild())), request_id: id.to_string() })
     }
