@@ -71,7 +71,7 @@ where
         Box::pin(async move {
             match authenticator.authenticate(request.headers()).await {
                 Ok(principal) => {
-                    request.extensions_mut().insert(Arc::new(principal));
+                    request.extensions_mut().insert(principal);
                     inner.call(request).await
                 }
                 Err(error) => {

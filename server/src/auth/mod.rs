@@ -14,6 +14,7 @@ mod error;
 mod header;
 mod json;
 mod jwks;
+mod known;
 mod layer;
 mod permit;
 mod principal;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -58,6 +59,29 @@ pub struct TokenRules {
     pub max_lifetime: Duration,
 }
 
+/// A token that is good, and the times that say for how long.
+#[derive(Clone, Debug)]
+pub(super) struct Verified {
+    pub(super) principal: Arc<Principal>,
+    times: Times,
+}
+
+/// When a token may be used.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    expires: NumericDate,
+    not_before: Option<NumericDate>,
+    issued: Option<NumericDate>,
+}
+
+impl Verified {
+    /// `exp`, without leeway.
+    pub(super) fn expires(&self) -> SystemTime {
+        let NumericDate(expires) = self.times.expires;
+        expires
+    }
+}
+
 /// Checks tokens. Pure: keys and time are arguments.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -76,6 +100,11 @@ impl Verifier {
     /// # Errors
     /// The first thing that is wrong. [`TokenError::KidUnknown`] may mend itself with newer keys.
     pub fn verify(&self, token: &str, keys: &KeySet, now: SystemTime) -> Result<Principal, TokenError> {
+        self.examine(token, keys, now).map(|verified| Arc::unwrap_or_clone(verified.principal))
+    }
+
+    /// The same, with what has to be looked at again when the token comes again.
+    pub(super) fn examine(&self, token: &str, keys: &KeySet, now: SystemTime) -> Result<Verified, TokenError> {
         let jws = CompactJws::cut(token)?;
         let header = jws.header()?;
         if header.asks_for_extension() {
@@ -99,7 +128,12 @@ impl Verifier {
         self.principal(claims, now)
     }
 
-    fn principal(&self, claims: Claims, now: SystemTime) -> Result<Principal, TokenError> {
+    /// Whether the times of a token that is good otherwise allow it now.
+    pub(super) fn still_accepts(&self, verified: &Verified, now: SystemTime) -> bool {
+        self.valid_until(&verified.times, now).is_ok()
+    }
+
+    fn principal(&self, claims: Claims, now: SystemTime) -> Result<Verified, TokenError> {
         if claims.iss != self.rules.issuer {
             return Err(TokenError::IssuerDiffers);
         }
@@ -107,25 +141,27 @@ impl Verifier {
             return Err(TokenError::AudienceDiffers);
         }
         let subject = Subject::new(&claims.sub).ok_or(TokenError::SubjectOdd)?;
-        let expires_at = self.valid_until(&claims, now)?;
+        let times = Times { expires: claims.exp, not_before: claims.nbf, issued: claims.iat };
+        let expires_at = self.valid_until(&times, now)?;
         let scopes = ScopeSet::from_claim(&claims.scope);
-        Ok(Principal { subject, guilds: claims.guilds.0, scopes, expires_at })
+        let principal = Arc::new(Principal { subject, guilds: claims.guilds.0, scopes, expires_at });
+        Ok(Verified { principal, times })
     }
 
     /// Until when the token is accepted: `exp` and the leeway.
-    fn valid_until(&self, claims: &Claims, now: SystemTime) -> Result<SystemTime, TokenError> {
-        let NumericDate(expires) = claims.exp;
+    fn valid_until(&self, times: &Times, now: SystemTime) -> Result<SystemTime, TokenError> {
+        let NumericDate(expires) = times.expires;
         let (leeway, latest_start) = (self.rules.leeway, now + self.rules.leeway);
         if now >= expires + leeway {
             return Err(TokenError::Expired);
         }
-        if claims.nbf.is_some_and(|NumericDate(not_before)| not_before > latest_start) {
+        if times.not_before.is_some_and(|NumericDate(not_before)| not_before > latest_start) {
             return Err(TokenError::NotYetValid);
         }
-        if claims.iat.is_some_and(|NumericDate(issued)| issued > latest_start) {
+        if times.issued.is_some_and(|NumericDate(issued)| issued > latest_start) {
             return Err(TokenError::IssuedInFuture);
         }
-        let lives_from = claims.iat.map_or(latest_start, |NumericDate(issued)| issued);
+        let lives_from = times.issued.map_or(latest_start, |NumericDate(issued)| issued);
         if expires > lives_from + self.rules.max_lifetime {
             return Err(TokenError::LivesTooLong);
         }

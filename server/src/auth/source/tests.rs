@@ -218,3 +218,18 @@ fn an_answer_says_for_how_long_it_is_fresh() {
     assert_eq!(seconds("public"), None);
     assert_eq!(seconds("max-age=soon"), None);
 }
+
+/// A key that the issuer has taken back verifies nothing from then on, whoever came with it a moment before.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_known_is_forgotten_with_its_key() {
+    let others = key_set(&[&with(forger().jwk.clone(), "kid", json!("key-2"))]);
+    let issuer = Issuer::new([Answer::Keys(rsa().key_set()), Answer::Keys(others)]);
+    let authenticator = issuer.authenticator();
+    authenticator.ready().await;
+    let first = authenticator.authenticate(&known()).await.expect("good");
+    let again = authenticator.authenticate(&known()).await.expect("known");
+    assert!(Arc::ptr_eq(&first, &again), "its signature is not checked twice");
+    advance(Duration::from_secs(31)).await;
+    assert!(authenticator.authenticate(&rotated()).await.is_ok(), "the keys are fetched for it");
+    assert_eq!(authenticator.authenticate(&known()).await.err(), Some(UNKNOWN));
+}
