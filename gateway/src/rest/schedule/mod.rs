@@ -17,6 +17,7 @@ mod answer;
 mod blocks;
 mod bucket;
 mod budget;
+mod foresight;
 mod gate;
 mod request;
 mod step;
@@ -31,6 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(in crate::rest) use self::answer::seconds;
 pub use self::{
     answer::{BucketNews, Heard, LimitKind, Limited, asked_wait, hear},
     blocks::Denial,
@@ -38,7 +40,6 @@ pub use self::{
     request::{About, Field, Lane, Meta, Resource, Route, Tenant, Ticket, Urgency, Verb},
     step::{Breaker, Limits, Outcome, Standing, Step, Then, Unanswered},
 };
-pub(in crate::rest) use self::answer::seconds;
 use self::{
     blocks::Blocks,
     bucket::{BucketKey, Buckets, MARGIN},
@@ -72,6 +73,16 @@ pub struct Scheduler {
     budget: Budget,
     /// When the last requests were sent, as many as may be in a second.
     sent: VecDeque<Instant>,
+    review: Review,
+}
+
+/// Whether everybody who waits can still be sent in time, by what is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Review {
+    /// Nothing has changed since it was found that they can.
+    Done,
+    /// Something came in, or an answer taught something.
+    Due,
 }
 
 #[derive(Debug)]
@@ -121,6 +132,7 @@ impl Scheduler {
             gate: Gate::Open,
             budget: Budget::default(),
             sent: VecDeque::new(),
+            review: Review::Done,
         }
     }
 
@@ -151,6 +163,7 @@ impl Scheduler {
             self.lanes.entry(lane).or_default().insert(ticket);
         }
         self.waiting.insert(ticket, Waiting { meta, since: now, not_before: now, attempts: Attempts::default() });
+        self.review = Review::Due;
         Ok(ticket)
     }
 
@@ -167,6 +180,13 @@ impl Scheduler {
         {
             self.forget_waiting(ticket);
             return Step::Refuse(ticket, Unanswered::CredentialsRefused);
+        }
+        if self.review == Review::Due {
+            if let Some((ticket, why)) = self.doomed(now) {
+                self.forget_waiting(ticket);
+                return Step::Refuse(ticket, why);
+            }
+            self.review = Review::Done;
         }
         match self.survey(now) {
             Step::Send(ticket) => {
@@ -186,6 +206,7 @@ impl Scheduler {
         self.roll(now);
         let Some(mut sent) = self.in_flight.remove(&ticket) else { return Then::End(Unanswered::Unavailable) };
         self.buckets.end(&sent.bucket);
+        self.review = Review::Due;
         let spoke = match outcome {
             Outcome::Answered(heard) => {
                 self.learn(&sent, heard, now);

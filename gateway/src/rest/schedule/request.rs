@@ -178,6 +178,16 @@ pub enum Urgency {
 }
 
 impl Urgency {
+    /// From 0, the least urgent, upwards.
+    pub(super) const fn rank(self) -> u64 {
+        match self {
+            Self::Sweep => 0,
+            Self::Read => 1,
+            Self::Change => 2,
+            Self::End => 3,
+        }
+    }
+
     /// Whether it is still sent when invalid requests have used up part of what Discord tolerates.
     pub const fn is_essential(self) -> bool {
         match self {

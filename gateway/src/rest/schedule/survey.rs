@@ -1,4 +1,4 @@
-//! Which of the waiting requests goes next, and when one that comes now would.
+//! Which of the waiting requests goes next.
 
 use std::{
     collections::BTreeMap,
@@ -8,13 +8,15 @@ use std::{
 use super::{
     InFlight, Scheduler, Waiting,
     bucket::{BucketKey, Ready},
-    gate::{Gate, Pause},
     request::{Lane, Meta, Tenant, Ticket, Urgency},
     step::{Step, Unanswered},
 };
 
 /// Waiting so long raises a request by one [`Urgency`].
-const AGEING: Duration = Duration::from_secs(2);
+pub(super) const AGEING: Duration = Duration::from_secs(2);
+
+/// What is most urgent.
+pub(super) const TOP: u64 = Urgency::End.rank();
 
 /// Something that may be sent now, as it compares to others: the greatest goes first.
 struct Candidate<'a> {
@@ -38,7 +40,7 @@ impl Scheduler {
                 return Step::Refuse(*ticket, Unanswered::Denied(denial));
             }
             if meta.deadline <= now {
-                return Step::Refuse(*ticket, Unanswered::Unavailable);
+                return Step::Refuse(*ticket, self.out_of_time(waiting, now));
             }
             let bucket = self.buckets.key(meta.route, meta.resource);
             let ready = common.and(self.own_ready(waiting, &bucket, now));
@@ -74,7 +76,7 @@ impl Scheduler {
     }
 
     /// When the request itself may be sent, whatever else is in flight.
-    fn own_ready(&self, waiting: &Waiting, bucket: &BucketKey, now: Instant) -> Ready {
+    pub(super) fn own_ready(&self, waiting: &Waiting, bucket: &BucketKey, now: Instant) -> Ready {
         let at = |at: Option<Instant>| at.filter(|at| *at > now).map_or(Ready::Now, Ready::At);
         let meta = &waiting.meta;
         at(Some(waiting.not_before))
@@ -84,13 +86,13 @@ impl Scheduler {
     }
 
     /// Until when the request is held back because too many were invalid.
-    fn spent_until(&self, meta: &Meta) -> Option<Instant> {
+    pub(super) fn spent_until(&self, meta: &Meta) -> Option<Instant> {
         let limits = &self.limits.invalid;
         self.budget.below(if meta.urgency.is_essential() { limits.stop } else { limits.shed.min(limits.stop) })
     }
 
     /// The most urgent of each lane: what stands before it in the lane is as urgent.
-    fn urgencies(&self, now: Instant) -> BTreeMap<Lane, u64> {
+    pub(super) fn urgencies(&self, now: Instant) -> BTreeMap<Lane, u64> {
         let mut urgencies = BTreeMap::new();
         for waiting in self.waiting.values() {
             if let Some(lane) = waiting.meta.lane {
@@ -125,78 +127,14 @@ impl Scheduler {
             (Ready::Now, None)
         }
     }
-
-    /// When the request would be sent, as far as can be foreseen: never later than the truth where everybody else stays as
-    /// they are, and exact where nothing is in the way.
-    pub(super) fn foreseen(&self, meta: &Meta, now: Instant) -> Instant {
-        let bucket = self.buckets.key(meta.route, meta.resource);
-        let at = |ready: Ready| match ready {
-            Ready::At(at) => at.max(now),
-            Ready::Now | Ready::AfterAnAnswer => now,
-        };
-        let in_bucket = self.ahead(meta, |other| self.buckets.key(other.route, other.resource) == bucket);
-        let in_all = self.ahead(meta, |_| true);
-        let rate = u32::try_from(in_all / self.limits.per_second.max(1)).unwrap_or(u32::MAX);
-        let gate = at(self.gate.ready());
-        let lane = meta.lane.and_then(|lane| self.lanes.get(&lane)).into_iter().flatten();
-        let lane = lane.filter_map(|ticket| {
-            let before = self.waiting.get(ticket)?;
-            let bucket = self.buckets.key(before.meta.route, before.meta.resource);
-            Some(at(self.own_ready(before, &bucket, now)))
-        });
-        [
-            gate + Duration::from_secs(1) * rate,
-            self.buckets.foreseen(&bucket, in_bucket, now),
-            self.blocks.until(meta, now).unwrap_or(now),
-            self.spent_until(meta).unwrap_or(now),
-        ]
-        .into_iter()
-        .chain(lane)
-        .fold(now, Instant::max)
-    }
-
-    /// How many of the waiting requests go before one of this tenant and urgency that comes last: all of its own, and as
-    /// many of every other tenant, if they have as many.
-    fn ahead(&self, meta: &Meta, counts: impl Fn(&Meta) -> bool) -> usize {
-        let mut queued: BTreeMap<&Tenant, usize> = BTreeMap::new();
-        for waiting in self.waiting.values() {
-            if waiting.meta.urgency >= meta.urgency && counts(&waiting.meta) {
-                *queued.entry(&waiting.meta.tenant).or_default() += 1;
-            }
-        }
-        let own = queued.remove(&meta.tenant).unwrap_or(0);
-        own + queued.values().map(|others| (*others).min(own)).sum::<usize>()
-    }
-
-    /// What to say of a request that cannot be sent before `at`, which is past its deadline.
-    pub(super) fn too_late(&self, meta: &Meta, at: Instant, now: Instant) -> Unanswered {
-        let retry_after = at.saturating_duration_since(now);
-        let stopped = match &self.gate {
-            Gate::Paused { why: Pause::Cloudflare, until } => Some(*until),
-            Gate::Open | Gate::Paused { why: Pause::Global, .. } | Gate::Probing { .. } | Gate::CredentialsRefused => {
-                None
-            }
-        };
-        if stopped.max(self.spent_until(meta)).is_some_and(|until| until >= meta.deadline) {
-            Unanswered::BreakerOpen { retry_after }
-        } else {
-            Unanswered::RateLimited { retry_after }
-        }
-    }
 }
 
 impl Waiting {
     /// How urgent it is by now.
     fn urgency(&self, now: Instant) -> u64 {
-        let own = match self.meta.urgency {
-            Urgency::Sweep => 0,
-            Urgency::Read => 1,
-            Urgency::Change => 2,
-            Urgency::End => 3,
-        };
         let raised = now.saturating_duration_since(self.since).as_secs() / AGEING.as_secs();
         // At the top all are equal, and go by turns.
-        (own + raised).min(3)
+        (self.meta.urgency.rank() + raised).min(TOP)
     }
 }
 

@@ -362,6 +362,67 @@ fn the_queue_has_an_end_for_each_and_for_all() {
 }
 
 #[test]
+fn who_is_overtaken_hears_at_once_that_there_is_no_time() {
+    let (mut scheduler, now) = scheduler();
+    let create = |tenant, deadline| Meta {
+        deadline: now + seconds(deadline),
+        ..meta(CREATE, Resource::Guild(GUILD), tenant, now)
+    };
+    pass(&mut scheduler, create("a", 60), &Outcome::Answered(of_one("abc", 0)), now);
+    let waits = scheduler.submit(create("a", 8), now).expect("in the next window");
+    assert!(matches!(scheduler.poll(now), Step::Wait(_)), "there is time");
+    scheduler.submit(create("b", 60), now).expect("whose turn is before");
+    let Step::Refuse(ticket, Unanswered::RateLimited { retry_after }) = scheduler.poll(now) else { panic!("no time") };
+    assert_eq!(ticket, waits);
+    assert_eq!(retry_after, seconds(10) + MARGIN, "the window after the next");
+}
+
+#[test]
+fn who_waits_for_a_bucket_that_is_smaller_than_was_hoped_hears_at_once() {
+    let (mut scheduler, now) = scheduler();
+    let create = Meta { deadline: now + seconds(8), ..meta(CREATE, Resource::Guild(GUILD), "a", now) };
+    let tickets: Vec<_> = (0..10).map(|_| scheduler.submit(create.clone(), now).expect("nothing is known")).collect();
+    assert_eq!(sends(&mut scheduler, now), tickets[..1]);
+    let later = now + Duration::from_millis(50);
+    let two = Heard { bucket: Some(BucketNews { limit: 2, ..news("abc", 1) }), ..of_one("abc", 1) };
+    scheduler.answered(tickets[0], &Outcome::Answered(two), later);
+    // One that is left of this window, and two of the next.
+    let mut refused = Vec::new();
+    while let Step::Refuse(ticket, why) = scheduler.poll(later) {
+        assert!(matches!(why, Unanswered::RateLimited { retry_after } if retry_after >= seconds(9)), "{why:?}");
+        refused.push(ticket);
+    }
+    assert_eq!(refused, tickets[4..]);
+}
+
+#[test]
+fn whose_turn_did_not_come_is_limited_and_whom_discord_failed_is_not() {
+    let (mut scheduler, now) = scheduler();
+    let create = |deadline| Meta { deadline: now + deadline, ..meta(CREATE, Resource::Guild(GUILD), "a", now) };
+    let first = scheduler.submit(create(seconds(60)), now).expect("in");
+    let hasty = scheduler.submit(create(Duration::from_millis(500)), now).expect("in");
+    assert_eq!(sends(&mut scheduler, now), [first], "one finds out about the bucket");
+    let late = now + Duration::from_millis(500);
+    let Step::Refuse(ticket, Unanswered::RateLimited { retry_after }) = scheduler.poll(late) else { panic!("late") };
+    assert_eq!((ticket, retry_after), (hasty, seconds(1)));
+    let broken = scheduler.submit(meta(DELETE, channel(1), "a", late), late).expect("in");
+    assert_eq!(sends(&mut scheduler, late), [broken]);
+    assert_eq!(scheduler.answered(broken, &Outcome::NotSent, late), Then::Again);
+    scheduler.cancel(first);
+    let over = late + seconds(60);
+    assert_eq!(scheduler.poll(over), Step::Refuse(broken, Unanswered::Unavailable));
+}
+
+/// A bucket of one request in five seconds.
+fn news(hash: &str, remaining: u32) -> BucketNews {
+    BucketNews { hash: hash.to_owned(), limit: 1, remaining, reset_after: seconds(5) }
+}
+
+fn of_one(hash: &str, remaining: u32) -> Heard {
+    Heard { status: 201, code: 0, bucket: Some(news(hash, remaining)), limited: None, retry_after: None }
+}
+
+#[test]
 fn nothing_is_sent_at_its_deadline() {
     let (mut scheduler, now) = scheduler();
     let first = scheduler.submit(meta(DELETE, channel(1), "a", now), now).expect("in");

@@ -35,6 +35,8 @@ struct Storm {
     fates: BTreeMap<Ticket, Fate>,
     refused: Vec<(Meta, Unanswered)>,
     in_flight: BTreeSet<Ticket>,
+    /// How many were refused before their deadline, and how many not before.
+    early_and_late: (u32, u32),
     /// What a 429 said: until when nothing of this may be sent.
     closed: Vec<(LimitKind, Meta, Instant)>,
     /// The last of each lane that was sent for the first time.
@@ -55,6 +57,7 @@ impl Storm {
             fates: BTreeMap::new(),
             refused: Vec::new(),
             in_flight: BTreeSet::new(),
+            early_and_late: (0, 0),
             closed: Vec::new(),
             lanes: BTreeMap::new(),
             latency: (10, 150),
@@ -135,6 +138,8 @@ impl Storm {
                     let fate = self.fates.get_mut(&ticket).expect("submitted");
                     assert_eq!(fate.ended.replace(Then::End(why)), None, "{ticket:?} ends twice");
                     assert!(fate.meta.deadline >= now, "{ticket:?} was refused late");
+                    let (early, late) = &mut self.early_and_late;
+                    *(if fate.meta.deadline > now { early } else { late }) += 1;
                 }
                 Step::Wait(at) => {
                     assert!(at > now, "it waits for the past");
@@ -272,8 +277,21 @@ proptest! {
         let unforeseen: Vec<_> =
             causes.filter(|cause| !matches!(cause, discord::Cause::Forbidden(..) | discord::Cause::Rename(..))).collect();
         prop_assert!(unforeseen.is_empty(), "{:?}", unforeseen);
-        let late = storm.fates.values().filter(|fate| fate.ended == Some(Then::End(Unanswered::Unavailable)));
-        prop_assert!(late.count() < 60, "requests wait for what never comes");
+        let ended = |why: fn(&Unanswered) -> bool| {
+            let ends = storm.fates.values().filter_map(|fate| match &fate.ended {
+                Some(Then::End(end)) => Some(end),
+                Some(Then::Deliver | Then::Again) | None => None,
+            });
+            ends.chain(storm.refused.iter().map(|(_, end)| end)).filter(|end| why(end)).count()
+        };
+        prop_assert_eq!(ended(|end| matches!(end, Unanswered::Unavailable)), 0, "Discord is there");
+        let no_wait = |end: &Unanswered| {
+            matches!(end, Unanswered::RateLimited { retry_after } if retry_after.is_zero())
+        };
+        let (early, late) = storm.early_and_late;
+        println!("of {} requests {} were refused when they came, {early} while they waited, {late} when their time was over",
+            storm.fates.len() + storm.refused.len(), storm.refused.len());
+        prop_assert_eq!(ended(no_wait), 0, "who is told to wait is told for how long");
     }
 }
 

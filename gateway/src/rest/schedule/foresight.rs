@@ -1,0 +1,226 @@
+//! When a request would be sent, as far as can be foreseen, so that one that has no time for it hears so at once.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Scheduler, Waiting,
+    bucket::{BucketKey, Ready},
+    gate::{Gate, Pause},
+    request::{Lane, Meta, Tenant, Ticket},
+    step::Unanswered,
+    survey::{AGEING, TOP},
+};
+
+/// The shortest wait that is named to somebody whose turn did not come.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// How many wait, by how urgent they are now.
+type Counts = [usize; TOP as usize + 1];
+
+/// Requests that wait for the same thing, by tenant.
+#[derive(Default)]
+struct Line<'a>(BTreeMap<&'a Tenant, Queued>);
+
+#[derive(Default)]
+struct Queued {
+    /// When the tenant's next turn begins.
+    turn: u64,
+    all: Counts,
+    /// Those of them that have been passed in going through the line from its beginning.
+    passed: Counts,
+}
+
+/// How urgent a request is now, and at its deadline at most.
+#[derive(Clone, Copy)]
+struct Rise {
+    now: usize,
+    last: usize,
+}
+
+impl<'a> Line<'a> {
+    fn join(&mut self, tenant: &'a Tenant, urgency: usize, turn: impl FnOnce() -> u64) {
+        let queued = self.0.entry(tenant).or_insert_with(|| Queued { turn: turn(), ..Queued::default() });
+        queued.all[urgency] += 1;
+    }
+
+    fn pass(&mut self, tenant: &Tenant, urgency: usize) {
+        if let Some(queued) = self.0.get_mut(tenant) {
+            queued.passed[urgency] += 1;
+        }
+    }
+
+    /// How many go before one of this tenant at least: all that are more urgent than it can become in time, and of those that
+    /// are no less urgent the tenant's own that came before, and of every other tenant as many as have their turn before.
+    fn ahead(
+        &self,
+        tenant: &Tenant,
+        rise: Rise,
+        own: impl Fn(&Queued) -> &Counts,
+        turn: impl FnOnce() -> u64,
+    ) -> usize {
+        let between = |counts: &Counts| counts[rise.now..=rise.last].iter().sum::<usize>();
+        let mine = self.0.get(tenant);
+        let before = mine.map_or(0, |queued| between(own(queued)));
+        let begins = mine.map_or_else(turn, |queued| queued.turn) + count(before);
+        let others = self.0.iter().filter(|(other, _)| **other != tenant);
+        let others = others.map(|(_, queued)| count(between(&queued.all)).min(begins.saturating_sub(queued.turn)));
+        let above: usize = self.0.values().map(|queued| queued.all[rise.last + 1..].iter().sum::<usize>()).sum();
+        above + before + usize::try_from(others.sum::<u64>()).unwrap_or(usize::MAX)
+    }
+}
+
+impl Scheduler {
+    /// When a request that comes now would be sent: never later than the truth where everybody else stays as they are, and
+    /// exact where nothing is in the way.
+    pub(super) fn foreseen(&self, meta: &Meta, now: Instant) -> Instant {
+        let key = self.buckets.key(meta.route, meta.resource);
+        let (mut in_bucket, mut in_all) = (Line::default(), Line::default());
+        let urgencies = self.urgencies(now);
+        for waiting in self.waiting.values() {
+            let bucket = self.buckets.key(waiting.meta.route, waiting.meta.resource);
+            self.join(waiting, &bucket, (bucket == key).then_some(&mut in_bucket), &mut in_all, &urgencies, now);
+        }
+        let rise = Rise::of(meta.urgency.rank(), Duration::ZERO, meta.deadline.saturating_duration_since(now));
+        let in_bucket =
+            in_bucket.ahead(&meta.tenant, rise, |queued| &queued.all, || self.buckets.turn(&key, &meta.tenant));
+        let in_all = in_all.ahead(&meta.tenant, rise, |queued| &queued.all, || self.turns.start(&meta.tenant));
+        let lane = meta.lane.and_then(|lane| self.lanes.get(&lane)).into_iter().flatten();
+        self.foreseen_behind(meta, &key, (in_bucket, in_all), lane, now)
+    }
+
+    /// The first of those that wait who is not sent before its deadline, by what is known now.
+    pub(super) fn doomed(&self, now: Instant) -> Option<(Ticket, Unanswered)> {
+        let urgencies = self.urgencies(now);
+        let (mut lines, mut in_all) = (BTreeMap::<BucketKey, Line<'_>>::new(), Line::default());
+        let mut keys = Vec::with_capacity(self.waiting.len());
+        for waiting in self.waiting.values() {
+            let bucket = self.buckets.key(waiting.meta.route, waiting.meta.resource);
+            let line = lines.entry(bucket.clone()).or_default();
+            self.join(waiting, &bucket, Some(line), &mut in_all, &urgencies, now);
+            keys.push(bucket);
+        }
+        for ((ticket, waiting), bucket) in self.waiting.iter().zip(keys) {
+            let meta = &waiting.meta;
+            let Some(line) = lines.get_mut(&bucket) else { continue };
+            let rise = waiting.rise(&urgencies, now);
+            let behind = line.ahead(&meta.tenant, rise, |queued| &queued.passed, || 0);
+            let behind_all =
+                in_all.ahead(&meta.tenant, rise, |queued| &queued.passed, || self.turns.start(&meta.tenant));
+            line.pass(&meta.tenant, rise.now);
+            in_all.pass(&meta.tenant, rise.now);
+            let lane = meta.lane.and_then(|lane| self.lanes.get(&lane)).into_iter().flatten();
+            let lane = lane.take_while(|before| *before < ticket);
+            let at = self.foreseen_behind(meta, &bucket, (behind, behind_all), lane, now).max(waiting.not_before);
+            // One whose deadline is there is not foreseen but over.
+            if at >= meta.deadline && meta.deadline > now {
+                return Some((*ticket, self.too_late(meta, at, now)));
+            }
+        }
+        None
+    }
+
+    /// Puts a request into the lines that it waits in. Whom its own bucket holds back takes nobody's turn among all.
+    fn join<'a>(
+        &'a self,
+        waiting: &'a Waiting,
+        bucket: &BucketKey,
+        line: Option<&mut Line<'a>>,
+        in_all: &mut Line<'a>,
+        urgencies: &BTreeMap<Lane, u64>,
+        now: Instant,
+    ) {
+        let tenant = &waiting.meta.tenant;
+        let urgency = waiting.rise(urgencies, now).now;
+        if let Some(line) = line {
+            line.join(tenant, urgency, || self.buckets.turn(bucket, tenant));
+        }
+        if !matches!(self.own_ready(waiting, bucket, now), Ready::At(_)) {
+            in_all.join(tenant, urgency, || self.turns.start(tenant));
+        }
+    }
+
+    /// When a request is sent before which so many go in its bucket and among all, and these in its lane.
+    fn foreseen_behind<'a>(
+        &self,
+        meta: &Meta,
+        bucket: &BucketKey,
+        (in_bucket, in_all): (usize, usize),
+        lane: impl Iterator<Item = &'a Ticket>,
+        now: Instant,
+    ) -> Instant {
+        let at = |ready: Ready| match ready {
+            Ready::At(at) => at.max(now),
+            Ready::Now | Ready::AfterAnAnswer => now,
+        };
+        let rate = u32::try_from(in_all / self.limits.per_second.max(1)).unwrap_or(u32::MAX);
+        let lane = lane.filter_map(|ticket| {
+            let before = self.waiting.get(ticket)?;
+            let bucket = self.buckets.key(before.meta.route, before.meta.resource);
+            Some(at(self.own_ready(before, &bucket, now)))
+        });
+        [
+            at(self.gate.ready()) + Duration::from_secs(1) * rate,
+            self.buckets.foreseen(bucket, in_bucket, now),
+            self.blocks.until(meta, now).unwrap_or(now),
+            self.spent_until(meta).unwrap_or(now),
+        ]
+        .into_iter()
+        .chain(lane)
+        .fold(now, Instant::max)
+    }
+
+    /// What to say of a request that cannot be sent before `at`, which is past its deadline.
+    pub(super) fn too_late(&self, meta: &Meta, at: Instant, now: Instant) -> Unanswered {
+        let retry_after = at.saturating_duration_since(now);
+        let stopped = match &self.gate {
+            Gate::Paused { why: Pause::Cloudflare, until } => Some(*until),
+            Gate::Open | Gate::Paused { why: Pause::Global, .. } | Gate::Probing { .. } | Gate::CredentialsRefused => {
+                None
+            }
+        };
+        if stopped.max(self.spent_until(meta)).is_some_and(|until| until >= meta.deadline) {
+            Unanswered::BreakerOpen { retry_after }
+        } else {
+            Unanswered::RateLimited { retry_after }
+        }
+    }
+
+    /// What to say of a request whose deadline is there: Discord failed it or does not answer, or its turn did not come.
+    pub(super) fn out_of_time(&self, waiting: &Waiting, now: Instant) -> Unanswered {
+        let is_silent = self.in_flight.values().any(|sent| sent.sent + self.limits.overdue <= now);
+        if waiting.attempts.failed > 0 || is_silent {
+            return Unanswered::Unavailable;
+        }
+        let at = self.foreseen(&waiting.meta, now);
+        Unanswered::RateLimited { retry_after: at.saturating_duration_since(now).max(SHORTEST) }
+    }
+}
+
+impl Rise {
+    /// From this rank on, after having waited for so long and with so much time left.
+    fn of(rank: u64, waited: Duration, left: Duration) -> Self {
+        let after = |waited: Duration| {
+            let raised = (rank + waited.as_secs() / AGEING.as_secs()).min(TOP);
+            usize::try_from(raised).unwrap_or(usize::MAX)
+        };
+        Self { now: after(waited), last: after(waited + left) }
+    }
+}
+
+impl Waiting {
+    /// How urgent it is, with what its lane lends it.
+    fn rise(&self, urgencies: &BTreeMap<Lane, u64>, now: Instant) -> Rise {
+        let waited = now.saturating_duration_since(self.since);
+        let own = Rise::of(self.meta.urgency.rank(), waited, self.meta.deadline.saturating_duration_since(now));
+        let lent = self.meta.lane.and_then(|lane| urgencies.get(&lane)).copied().unwrap_or(0);
+        let lent = usize::try_from(lent).unwrap_or(usize::MAX);
+        Rise { now: own.now.max(lent), last: own.last.max(lent) }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
