@@ -39,7 +39,10 @@ impl StreamLimits {
                 "{mine} streams of this subject and {} in all are open: close one, or watch several guilds over one stream",
                 open.total
             );
-            return Err(Failure::new(Reason::TooManyStreams, message).retry_after(std::time::Duration::from_secs(5)));
+            let (whose, most) =
+                if mine >= self.per_subject { ("subject", self.per_subject) } else { ("server", self.total) };
+            let failure = Failure::new(Reason::TooManyStreams, message).quota(whose, format!("{most} streams at once"));
+            return Err(failure.retry_after(std::time::Duration::from_secs(5)));
         }
         open.total += 1;
         *open.by_subject.entry(subject.as_str().to_owned()).or_default() += 1;
@@ -79,9 +82,12 @@ mod tests {
         let [ann, bob] = ["ann", "bob"].map(|name| Subject::new(name).expect("a subject"));
         let first = limits.enter(&ann).expect("room");
         let _second = limits.enter(&ann).expect("room");
-        assert_eq!(limits.enter(&ann).expect_err("two are hers").reason(), Reason::TooManyStreams);
+        let refused = limits.enter(&ann).expect_err("two are hers");
+        assert_eq!(refused.reason(), Reason::TooManyStreams);
+        assert_eq!(refused.named_details(), ["QuotaFailure: 2 streams at once", "RetryInfo"]);
         let _third = limits.enter(&bob).expect("room");
-        assert!(limits.enter(&bob).is_err(), "three are all");
+        let refused = limits.enter(&bob).expect_err("three are all");
+        assert_eq!(refused.named_details(), ["QuotaFailure: 3 streams at once", "RetryInfo"]);
         drop(first);
         let _fourth = limits.enter(&ann).expect("room again");
     }
