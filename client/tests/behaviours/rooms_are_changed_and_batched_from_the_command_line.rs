@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 
-use discord_emulator::{GENERAL, LOBBY, PARLOR_DEV, VOICE_CATEGORY};
+use discord_emulator::{ANN, GENERAL, LOBBY, PARLOR_DEV, VOICE_CATEGORY};
 use parlor_e2e::House;
 use serde_json::json;
 use tempfile::NamedTempFile;
+use tokio::process::Command;
 
 use crate::program::{parlor, run};
 
@@ -100,6 +101,75 @@ async fn lines_become_rooms_and_rooms_end_by_lines() {
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("line 2"), "{refused:?}");
     assert_eq!(house.emulator.world(|world| world.channels_named("Never").count()), 0);
+}
+
+/// A person sees at once that something goes on, how far it is, and at the end a table; nothing of that is in a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_on_a_terminal_shows_how_far_it_is_and_then_a_table() {
+    let house = House::start().await;
+    let (guild, ann) = (PARLOR_DEV.to_string(), ANN.to_string());
+    let mut file = NamedTempFile::new().expect("a file");
+    for table in 1..=7 {
+        writeln!(file, "{}", json!({"name": format!("Table {table}"), "guild": guild})).expect("written");
+    }
+    writeln!(file, "{}", json!({"name": "Nowhere", "guild": "1100000000000099999"})).expect("written");
+    let path = file.path().display().to_string();
+    let seen = run(on_a_terminal(&parlor(&house, &["rooms", "batch", "create", &path]))).await;
+    let drawn: Vec<&str> = seen.stdout.split("\r\u{1b}[K").collect();
+    assert!(drawn.iter().any(|line| line.contains("0 of 8")), "{seen:?}");
+    assert!(drawn.iter().any(|line| line.contains("5 of 8")), "{seen:?}");
+    let end = drawn.last().expect("the end");
+    assert!(end.contains("8 of 8, 1 failed"), "{seen:?}");
+    let lines: Vec<&str> = end.lines().collect();
+    let header = lines.iter().position(|line| line.contains("ROOM ") && line.contains("PEOPLE")).expect("a header");
+    assert!(lines[header + 1].contains("Table 1") && lines[header + 7].contains("Table 7"), "{seen:?}");
+    assert!(!end.contains('\t'), "in columns: {seen:?}");
+    let failed = lines.iter().find(|line| line.contains("Nowhere")).expect("the failure");
+    assert!(failed.contains("GUILD_UNKNOWN"), "{seen:?}");
+
+    // What a room has beside its name may stand in a line.
+    let mut file = NamedTempFile::new().expect("a file");
+    let everybody = format!("role:{guild}:-SPEAK");
+    let role = house.emulator.world(|world| {
+        let roles = &world.guild(PARLOR_DEV).expect("it is there").roles;
+        roles.values().find(|role| role.bot_id.is_some()).expect("the bot has one").id.to_string()
+    });
+    let quality = json!({"name": "Sharp", "guild": guild, "video_quality": "full", "overwrites": [everybody]});
+    writeln!(file, "{quality}").expect("written");
+    writeln!(file, "{}", json!({"name": "Closed", "guild": guild, "private": [ann], "private_roles": [role]}))
+        .expect("written");
+    let path = file.path().display().to_string();
+    let made = run(parlor(&house, &["rooms", "batch", "create", &path])).await;
+    assert_eq!((made.code, made.stdout.lines().count()), (Some(0), 2), "{made:?}");
+    house.emulator.world(|world| {
+        let named = |name| world.channels_named(name).next().expect("it was made");
+        let voice = named("Sharp").kind.voice().expect("a voice room").clone();
+        assert_eq!((voice.video_quality_mode, named("Sharp").overwrites.len()), (2, 1));
+        assert_eq!(named("Closed").overwrites.len(), 4, "everybody, Ann, the role and the bot");
+    });
+
+    // An end with an id of its own is answered the same again.
+    let room = made.stdout.split('\t').next().expect("an id").to_owned();
+    let id = "66666666-6666-4666-8666-666666666666";
+    let end = ["rooms", "end", &room, "--request-id", id, "-o", "json"];
+    let first = run(parlor(&house, &end)).await.json();
+    assert_eq!((&first["request_id"], &first["already_gone"]), (&json!(id), &json!(false)));
+    assert_eq!(run(parlor(&house, &end)).await.json(), first);
+}
+
+/// The same command with a terminal for all that it prints.
+fn on_a_terminal(command: &Command) -> Command {
+    let words = std::iter::once(command.as_std().get_program()).chain(command.as_std().get_args());
+    let words: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &words.join(" "), "/dev/null"]).env("TERM", "xterm");
+    for (name, value) in command.as_std().get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    terminal
 }
 
 #[tokio::test(flavor = "multi_thread")]

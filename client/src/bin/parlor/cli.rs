@@ -14,7 +14,7 @@ use parlor_client::v1;
 
 pub(crate) use self::{
     participants::{Change, Participants},
-    rooms::{Batch, Channels, Create, Policy, RoomKind, Rooms, Update, VideoQuality},
+    rooms::{Batch, Channels, Create, Policy, RoomKind, Rooms, Update, VideoQuality, overwrite},
     voice::{Join, Leave, Play, Record, Voice, WatchVoice},
     webhooks::{Execute, Webhooks},
 };

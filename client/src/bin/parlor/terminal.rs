@@ -43,9 +43,14 @@ pub(crate) struct Terminal {
     output: Output,
     /// Whether standard output is a terminal, so that a person reads it.
     person: bool,
+    /// Whether standard error is a terminal that can draw over a line.
+    draws: bool,
     colored_out: bool,
     colored_err: bool,
 }
+
+/// Back to the beginning of the line, which is empty then (ECMA-48, CR and EL).
+const OVER: &str = "\r\u{1b}[K";
 
 impl Terminal {
     pub(crate) fn new(output: Output, color: Color) -> Self {
@@ -57,8 +62,37 @@ impl Terminal {
             Color::Always => true,
             Color::Never => false,
         };
-        let person = io::stdout().is_terminal();
-        Self { output, person, colored_out: colored(person), colored_err: colored(io::stderr().is_terminal()) }
+        let (person, seen) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { output, person, draws: seen && !is_dumb, colored_out: colored(person), colored_err: colored(seen) }
+    }
+
+    /// Whether a person reads the results.
+    pub(crate) fn is_read(self) -> bool {
+        self.person && !self.is_json()
+    }
+
+    /// Whether [`draw`](Self::draw) shows anything.
+    pub(crate) fn draws(self) -> bool {
+        self.draws
+    }
+
+    /// Shows how far something is, in a line that the next one replaces. [`wipe`](Self::wipe) before anything else is printed.
+    pub(crate) fn draw(self, text: &str) {
+        if self.draws {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "{OVER}{}", painted(self.colored_err, Tone::Faint, text));
+            let _ = err.flush();
+        }
+    }
+
+    /// Takes away what was drawn last.
+    pub(crate) fn wipe(self) {
+        if self.draws {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "{OVER}");
+            let _ = err.flush();
+        }
     }
 
     pub(crate) fn is_json(self) -> bool {

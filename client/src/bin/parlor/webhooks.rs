@@ -59,20 +59,22 @@ pub(crate) async fn run(command: Webhooks, parlor: &Parlor, terminal: Terminal) 
             }
             Ok(terminal.table(&HEADER, &webhooks.iter().map(row).collect::<Vec<_>>())?)
         }
-        Webhooks::Delete { webhook, guild, reason } => {
+        Webhooks::Delete { webhook, guild, reason, request_id } => {
             let request = v1::DeleteWebhookRequest {
                 guild_id: guild,
                 webhook_id: webhook,
-                request_id: new_request_id(),
+                request_id: request_id.unwrap_or_else(new_request_id),
                 audit_log_reason: reason.unwrap_or_default(),
             };
             let answer = parlor.delete_webhook(request).await?;
             if terminal.is_json() {
                 #[derive(Serialize)]
-                struct Answer {
+                struct Answer<'a> {
                     already_gone: bool,
+                    request_id: &'a str,
                 }
-                return Ok(terminal.json(&Answer { already_gone: answer.already_gone })?);
+                let (already_gone, request_id) = (answer.already_gone, answer.request_id.as_str());
+                return Ok(terminal.json(&Answer { already_gone, request_id })?);
             }
             if answer.already_gone {
                 terminal.say(Tone::Faint, "it was gone before");

@@ -70,17 +70,21 @@ Examples:
         /// Why, for the guild's audit log: up to 460 characters
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// A UUID with which a repeat gets the first answer [default: a new one]
+        #[arg(long, value_name = "UUID")]
+        request_id: Option<String>,
     },
     /// Make or end many rooms, as a file or standard input says (scope rooms:write)
     #[command(after_help = "Rooms to make are one JSON object a line:
   {\"name\":\"Table 1\",\"guild\":\"1100000000000000001\",\"category\":\"…\",\"kind\":\"stage\",\"user_limit\":4,\"bitrate_bps\":64000,
-   \"region\":\"…\",\"status\":\"…\",\"private\":[\"user id\"],\"labels\":{\"key\":\"value\"},\"empty_timeout\":\"10m\",
+   \"region\":\"…\",\"video_quality\":\"full\",\"status\":\"…\",\"private\":[\"user id\"],\"private_roles\":[\"role id\"],
+   \"overwrites\":[\"role:ID:-SPEAK,+STREAM\"],\"labels\":{\"key\":\"value\"},\"empty_timeout\":\"10m\",
    \"departure_timeout\":\"10m\",\"max_duration\":\"2h\"}
 of which only name and guild are needed. Rooms to end are one id a line; what follows the id is left alone, so that the
 output of `parlor rooms list` can be piped in.
 
-One line comes out for each line that goes in, in its order; exit code 1 where any of them failed. With --request-id the
-whole command is safe to repeat: it makes no room twice.
+One line comes out for each line that goes in, in its order; on a terminal it is a table at the end. Exit code 1 where any of
+them failed. With --request-id the whole command is safe to repeat: it makes no room twice.
 
 Examples:
   parlor rooms batch create tables.jsonl --request-id \"$(uuidgen)\"
@@ -301,7 +305,7 @@ Examples:
 const OVERWRITE: &str = "role|member:ID:+NAME,-NAME";
 
 /// Reads `role:1100000000000000001:-SPEAK,+STREAM`; what the names mean the server knows.
-fn overwrite(text: &str) -> Result<v1::PermissionOverwrite, String> {
+pub(crate) fn overwrite(text: &str) -> Result<v1::PermissionOverwrite, String> {
     let wrong = || format!("an overwrite is {OVERWRITE}, such as role:1100000000000000001:-SPEAK,+STREAM");
     let mut parts = text.splitn(3, ':');
     let (Some(kind), Some(id), Some(names)) = (parts.next(), parts.next(), parts.next()) else { return Err(wrong()) };

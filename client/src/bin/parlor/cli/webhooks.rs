@@ -52,6 +52,9 @@ Example:
         /// Why, for the guild's audit log: up to 460 characters
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// A UUID for your own bookkeeping [default: a new one]
+        #[arg(long, value_name = "UUID")]
+        request_id: Option<String>,
     },
     /// Write a message through a webhook (scope webhooks:write)
     #[command(after_help = "Nobody is notified but those whom --mention names.

@@ -1,4 +1,4 @@
-//! `parlor rooms batch`: lines in, calls of up to 25 items, a line out for each line in.
+//! `parlor rooms batch`: lines in, calls of a few items, a line out for each line in.
 
 use std::{
     io::{BufRead as _, BufReader, Read},
@@ -21,8 +21,12 @@ use crate::{
     terminal::{Terminal, Tone},
 };
 
-/// How many items one call takes.
-const ITEMS: usize = 25;
+/// How many items are in one call: few, because a call says nothing until all of its items have ended, and several wait for
+/// Discord together.
+const ITEMS: usize = 5;
+
+/// After how many items somebody who cannot be shown a line that moves is told how far it is.
+const TOLD_AFTER: usize = 25;
 
 /// What all items of a batch have in common.
 pub(super) struct Common {
@@ -50,7 +54,13 @@ struct Line {
     #[serde(default)]
     status: String,
     #[serde(default)]
+    video_quality: Option<Quality>,
+    #[serde(default)]
     private: Vec<String>,
+    #[serde(default, alias = "role_ids")]
+    private_roles: Vec<String>,
+    #[serde(default)]
+    overwrites: Vec<Allowance>,
     #[serde(default)]
     labels: std::collections::BTreeMap<String, String>,
     #[serde(default)]
@@ -66,6 +76,26 @@ struct Line {
 enum Kind {
     Voice,
     Stage,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Quality {
+    Auto,
+    Full,
+}
+
+/// `role:1100000000000000001:-SPEAK,+STREAM`.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+struct Allowance(v1::PermissionOverwrite);
+
+impl TryFrom<String> for Allowance {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        crate::cli::overwrite(&text).map(Self)
+    }
 }
 
 /// `10m`.
@@ -93,7 +123,6 @@ pub(super) async fn run(
         Some(text) => Uuid::try_parse(text).map_err(|_| Failure::new(Exit::Usage, "--request-id is not a UUID"))?,
         None => Uuid::new_v4(),
     };
-    let mut progress = Progress { terminal, what, done: 0, failed: 0, of: lines.len() };
     let wanted = match what {
         Batch::Create => {
             let read = lines.iter().enumerate().map(|(index, line)| {
@@ -106,43 +135,89 @@ pub(super) async fn run(
         }
         Batch::End => Wanted::End(lines.iter().map(|line| end(line, &common)).collect()),
     };
-    match wanted {
-        Wanted::Create(requests) => {
-            for (number, items) in requests.chunks(ITEMS).enumerate() {
-                let request = v1::BatchCreateRoomsRequest { requests: items.to_vec(), request_id: part(id, number) };
-                let answer = parlor.rooms().batch_create_rooms(request).await.map_err(progress.broken_off(id))?;
-                for (item, result) in items.iter().zip(answer.into_inner().results) {
-                    match result.outcome {
-                        Some(batch_create_rooms_result::Outcome::Created(created)) => {
-                            progress.one(created.room.as_ref(), &item.display_name)?;
-                        }
-                        Some(batch_create_rooms_result::Outcome::Failure(failure)) => {
-                            progress.failure(&item.display_name, &failure)?;
-                        }
-                        None => {}
-                    }
+    let mut progress = Progress::new(terminal, what, lines.len());
+    let outcome = match wanted {
+        Wanted::Create(requests) => create(requests, id, parlor, &mut progress).await,
+        Wanted::End(requests) => end_all(requests, id, parlor, &mut progress).await,
+    };
+    // What is done is done, whatever became of the rest.
+    progress.show()?;
+    outcome?;
+    progress.finish()
+}
+
+async fn create(
+    requests: Vec<v1::CreateRoomRequest>,
+    id: Uuid,
+    parlor: &Parlor,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    for items in requests.chunks(ITEMS) {
+        let named = items
+            .iter()
+            .zip(progress.done..)
+            .map(|(item, index)| v1::CreateRoomRequest { request_id: item_id(id, index), ..item.clone() });
+        let request = v1::BatchCreateRoomsRequest { requests: named.collect(), ..Default::default() };
+        let answer = patiently(async || parlor.rooms().batch_create_rooms(request.clone()).await).await;
+        for (item, result) in items.iter().zip(answer.map_err(progress.broken_off(id))?.into_inner().results) {
+            match result.outcome {
+                Some(batch_create_rooms_result::Outcome::Created(created)) => {
+                    progress.one(created.room.as_ref(), &item.display_name)?;
                 }
-            }
-        }
-        Wanted::End(requests) => {
-            for (number, items) in requests.chunks(ITEMS).enumerate() {
-                let request = v1::BatchEndRoomsRequest { requests: items.to_vec(), request_id: part(id, number) };
-                let answer = parlor.rooms().batch_end_rooms(request).await.map_err(progress.broken_off(id))?;
-                for (item, result) in items.iter().zip(answer.into_inner().results) {
-                    match result.outcome {
-                        Some(batch_end_rooms_result::Outcome::Ended(ended)) => {
-                            progress.one(ended.room.as_ref(), &item.room_id)?;
-                        }
-                        Some(batch_end_rooms_result::Outcome::Failure(failure)) => {
-                            progress.failure(&item.room_id, &failure)?;
-                        }
-                        None => {}
-                    }
+                Some(batch_create_rooms_result::Outcome::Failure(failure)) => {
+                    progress.failure(&item.display_name, &failure)?;
                 }
+                None => {}
             }
         }
     }
-    progress.finish()
+    Ok(())
+}
+
+async fn end_all(
+    requests: Vec<v1::EndRoomRequest>,
+    id: Uuid,
+    parlor: &Parlor,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    for items in requests.chunks(ITEMS) {
+        let named = items
+            .iter()
+            .zip(progress.done..)
+            .map(|(item, index)| v1::EndRoomRequest { request_id: item_id(id, index), ..item.clone() });
+        let request = v1::BatchEndRoomsRequest { requests: named.collect(), ..Default::default() };
+        let answer = patiently(async || parlor.rooms().batch_end_rooms(request.clone()).await).await;
+        for (item, result) in items.iter().zip(answer.map_err(progress.broken_off(id))?.into_inner().results) {
+            match result.outcome {
+                Some(batch_end_rooms_result::Outcome::Ended(ended)) => {
+                    progress.one(ended.room.as_ref(), &item.room_id)?;
+                }
+                Some(batch_end_rooms_result::Outcome::Failure(failure)) => {
+                    progress.failure(&item.room_id, &failure)?;
+                }
+                None => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How often a call that comes too early is made again at most.
+const TRIES: u32 = 5;
+
+/// Makes a call, and again after the time that the server names where it says that there were too many.
+async fn patiently<T>(call: impl AsyncFn() -> Result<T, tonic::Status>) -> Result<T, tonic::Status> {
+    for _ in 1..TRIES {
+        let status = match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(status) => status,
+        };
+        let error = parlor_client::CallError::from(status.clone());
+        let is_early = matches!(error.reason.as_deref(), Some("RATE_LIMITED" | "OVERLOADED"));
+        let Some(wait) = error.retry_after.filter(|_| is_early) else { return Err(status) };
+        tokio::time::sleep(wait).await;
+    }
+    call().await
 }
 
 enum Wanted {
@@ -166,6 +241,15 @@ fn read(file: Option<&Path>) -> Result<Vec<String>, Failure> {
     Ok(lines.into_iter().filter(|line| !line.trim().is_empty()).collect())
 }
 
+impl Quality {
+    fn named(self) -> v1::VideoQuality {
+        match self {
+            Self::Auto => v1::VideoQuality::Auto,
+            Self::Full => v1::VideoQuality::Full,
+        }
+    }
+}
+
 impl Line {
     fn request(self, common: &Common) -> v1::CreateRoomRequest {
         let time = |time: Option<Time>| time.and_then(|Time(time)| time.try_into().ok());
@@ -187,8 +271,9 @@ impl Line {
             bitrate_bps: self.bitrate_bps,
             region: self.region,
             status: self.status,
-            private: (!self.private.is_empty())
-                .then(|| v1::PrivateRoom { user_ids: self.private, role_ids: Vec::new() }),
+            video_quality: self.video_quality.map_or(v1::VideoQuality::Unspecified, Quality::named).into(),
+            private: super::change::private_room(self.private, self.private_roles),
+            permission_overwrites: self.overwrites.into_iter().map(|Allowance(overwrite)| overwrite).collect(),
             labels: self.labels,
             policy: Some(policy).filter(|policy| *policy != v1::RoomPolicy::default()),
             audit_log_reason: common.reason.clone().unwrap_or_default(),
@@ -206,25 +291,32 @@ fn end(line: &str, common: &Common) -> v1::EndRoomRequest {
     }
 }
 
-/// The id of one call of the batch: the same lines are in the same call in every repeat.
-fn part(id: Uuid, number: usize) -> String {
-    if number == 0 {
-        return id.to_string();
-    }
-    let number = u128::try_from(number).unwrap_or_default();
-    let bytes = (id.as_u128() ^ (number << 64)).to_be_bytes();
+/// The id of one line of the batch: the same in every repeat.
+fn item_id(id: Uuid, index: usize) -> String {
+    let index = u128::try_from(index).unwrap_or_default();
+    let bytes = (id.as_u128() ^ (index << 64)).to_be_bytes();
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
+/// How far a batch is, and what came of it.
 struct Progress {
     terminal: Terminal,
     what: Batch,
     done: usize,
     failed: usize,
     of: usize,
+    /// What a person gets to read at the end, in columns; nobody else waits for it.
+    rooms: Vec<Vec<String>>,
+    failures: Vec<Vec<String>>,
 }
 
 impl Progress {
+    fn new(terminal: Terminal, what: Batch, of: usize) -> Self {
+        let progress = Self { terminal, what, done: 0, failed: 0, of, rooms: Vec::new(), failures: Vec::new() };
+        terminal.draw(&progress.words());
+        progress
+    }
+
     fn one(&mut self, room: Option<&v1::Room>, name: &str) -> Result<(), Failure> {
         self.done += 1;
         match room {
@@ -233,8 +325,10 @@ impl Progress {
                 struct Answer<'a> {
                     room: RoomShape<'a>,
                 }
+                self.terminal.wipe();
                 self.terminal.json(&Answer { room: room.into() })?;
             }
+            Some(room) if self.terminal.is_read() => self.rooms.push(row(room)),
             Some(room) => self.terminal.line(&row(room).join("\t"))?,
             None => self.terminal.line(name)?,
         }
@@ -247,6 +341,7 @@ impl Progress {
         self.failed += 1;
         let fields: Vec<String> =
             failure.field_violations.iter().map(|wrong| format!("{} {}", wrong.field, wrong.description)).collect();
+        let text = || vec![name.to_owned(), failure.reason.clone(), failure.message.clone()];
         if self.terminal.is_json() {
             #[derive(Serialize)]
             struct Answer<'a> {
@@ -260,20 +355,45 @@ impl Progress {
                 fields: &'a [String],
             }
             let (reason, message) = (failure.reason.as_str(), failure.message.as_str());
+            self.terminal.wipe();
             self.terminal.json(&Answer { error: Error { of: name, reason, message, fields: &fields } })?;
+        } else if self.terminal.is_read() {
+            let mut text = text();
+            text[2] = std::iter::once(text[2].clone()).chain(fields).collect::<Vec<_>>().join("; ");
+            self.failures.push(text);
         } else {
-            let text = [vec![name.to_owned(), failure.reason.clone(), failure.message.clone()], fields].concat();
-            self.terminal.line(&text.join("\t"))?;
+            self.terminal.line(&[text(), fields].concat().join("\t"))?;
         }
         self.tell();
         Ok(())
     }
 
+    fn words(&self) -> String {
+        let failed = if self.failed == 0 { String::new() } else { format!(", {} failed", self.failed) };
+        format!("{} of {}{failed}", self.done, self.of)
+    }
+
     fn tell(&self) {
-        if self.done.is_multiple_of(ITEMS) || self.done == self.of {
-            let failed = if self.failed == 0 { String::new() } else { format!(", {} failed", self.failed) };
-            self.terminal.say(Tone::Faint, &format!("{} of {}{failed}", self.done, self.of));
+        if self.terminal.draws() {
+            self.terminal.draw(&self.words());
+        } else if self.done.is_multiple_of(TOLD_AFTER) || self.done == self.of {
+            self.terminal.say(Tone::Faint, &self.words());
         }
+    }
+
+    /// Shows a person what came of it.
+    fn show(&self) -> Result<(), Failure> {
+        self.terminal.wipe();
+        if self.terminal.draws() && self.done > 0 {
+            self.terminal.say(Tone::Faint, &self.words());
+        }
+        if !self.rooms.is_empty() {
+            self.terminal.table(&super::ROOM_HEADER, &self.rooms)?;
+        }
+        if !self.failures.is_empty() {
+            self.terminal.table(&["NAME", "REASON", "WHAT IS WRONG"], &self.failures)?;
+        }
+        Ok(())
     }
 
     /// Where a whole call fails: what was done is done, and the same command goes on.

@@ -61,12 +61,12 @@ pub(crate) async fn run(command: Rooms, parlor: &Parlor, terminal: Terminal) -> 
             }
             Ok(terminal.table(&ROOM_HEADER, &rooms.iter().map(row).collect::<Vec<_>>())?)
         }
-        Rooms::End { room, force, reason } => {
+        Rooms::End { room, force, reason, request_id } => {
             let request = v1::EndRoomRequest {
                 room_id: room,
                 force,
                 audit_log_reason: reason.unwrap_or_default(),
-                request_id: new_request_id(),
+                request_id: request_id.unwrap_or_else(new_request_id),
             };
             let answer = parlor.end_room(request).await?;
             let room = answer.room.unwrap_or_default();
@@ -76,12 +76,13 @@ pub(crate) async fn run(command: Rooms, parlor: &Parlor, terminal: Terminal) -> 
                     room: RoomShape<'a>,
                     already_gone: bool,
                     cursor: &'a str,
+                    request_id: &'a str,
                 }
-                let cursor = &answer.cursor;
                 return Ok(terminal.json(&Answer {
                     room: (&room).into(),
                     already_gone: answer.already_gone,
-                    cursor,
+                    cursor: &answer.cursor,
+                    request_id: &answer.request_id,
                 })?);
             }
             if answer.already_gone {
