@@ -41,7 +41,7 @@ pub use self::{
     },
     outgoing::Caller,
     refusal::{CODES, Refusal, Said},
-    schedule::{Limits, Tenant, Urgency, asked_wait},
+    schedule::{InvalidRequestLimits, Limits, Tenant, Urgency, asked_wait},
 };
 
 /// How Parlor names itself; without this form Discord's edge refuses (Discord reference, "User Agent").

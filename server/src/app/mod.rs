@@ -14,7 +14,7 @@ use std::{
 };
 
 use parlor_gateway::{
-    rest::{Rest, RestSetupError},
+    rest::{InvalidRequestLimits, Limits, Rest, RestSetupError},
     voice::Switchboard,
 };
 use parlor_proto::{
@@ -154,7 +154,12 @@ impl Server {
         let tls = config.server.tls.as_ref().map(edge::tls_config).transpose()?;
         let keys = watch_keys(key_source, &last)?;
         let authenticator = Arc::new(Authenticator::new(Verifier::new(token_rules), keys, Arc::clone(&clock)));
-        let rest = Arc::new(Rest::new(config.discord.api_url.as_str(), &bot_token)?);
+        let limits = Limits {
+            per_second: usize_of(config.discord.requests_per_second),
+            invalid: InvalidRequestLimits::stopping_at(config.discord.invalid_requests),
+            ..Limits::default()
+        };
+        let rest = Arc::new(Rest::with_limits(config.discord.api_url.as_str(), &bot_token, limits)?);
         let Opened { hub, calls, consents, voices } = open_hub(&config, &clock)?;
         let hub = Arc::new(hub);
         let switchboard = Arc::<Switchboard>::default();

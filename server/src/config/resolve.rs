@@ -101,6 +101,10 @@ pub struct DiscordConfig {
     pub voice_ca_file: Option<PathBuf>,
     /// How many shards to run; as many as Discord recommends where it is not set.
     pub shards: Option<u32>,
+    /// How often Discord's REST API is asked in a second at most, over all routes.
+    pub requests_per_second: u32,
+    /// From how many invalid requests in ten minutes on nothing is sent.
+    pub invalid_requests: u32,
 }
 
 /// What serving needs and has no default.
@@ -285,6 +289,8 @@ fn discord(settings: DiscordSettings, report: &mut Report<'_>) -> DiscordConfig 
         gateway_url: settings.gateway_url,
         voice_ca_file: settings.voice_ca_file,
         shards: settings.shards,
+        requests_per_second: settings.requests_per_second,
+        invalid_requests: settings.invalid_requests,
     }
 }
 

@@ -273,6 +273,12 @@ pub(super) struct DiscordSettings {
     /// Where it is not set, as many as Discord recommends.
     #[serde(deserialize_with = "optional_number::<1, 65_536, _>")]
     pub(super) shards: Option<u32>,
+    /// Requests to Discord's REST API in a second, over all routes.
+    #[serde(deserialize_with = "number::<1, 10_000, _>")]
+    pub(super) requests_per_second: u32,
+    /// Invalid requests in ten minutes from which on nothing is sent.
+    #[serde(deserialize_with = "number::<10, 9_500, _>")]
+    pub(super) invalid_requests: u32,
 }
 
 impl Default for DiscordSettings {
@@ -284,6 +290,8 @@ impl Default for DiscordSettings {
             gateway_url: None,
             voice_ca_file: None,
             shards: None,
+            requests_per_second: 45,
+            invalid_requests: 5_000,
         }
     }
 }

@@ -23,10 +23,19 @@ pub struct InvalidRequestLimits {
     pub stop: u32,
 }
 
+impl InvalidRequestLimits {
+    /// Nothing is sent from so many on, from two fifths of them only what is essential, and from a tenth somebody should
+    /// look.
+    pub const fn stopping_at(stop: u32) -> Self {
+        let tenth = stop.div_ceil(10);
+        Self { warn: tenth, shed: if tenth * 4 < stop { tenth * 4 } else { stop }, stop }
+    }
+}
+
 impl Default for InvalidRequestLimits {
     /// Nothing is sent from half of what Discord tolerates.
     fn default() -> Self {
-        Self { warn: 500, shed: 2_000, stop: 5_000 }
+        Self::stopping_at(5_000)
     }
 }
 
@@ -76,6 +85,12 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_essential_stops_before_everything_does() {
+        assert_eq!(InvalidRequestLimits::default(), InvalidRequestLimits { warn: 500, shed: 2_000, stop: 5_000 });
+        assert_eq!(InvalidRequestLimits::stopping_at(1), InvalidRequestLimits { warn: 1, shed: 1, stop: 1 });
+    }
 
     #[test]
     fn invalid_requests_are_counted_for_ten_minutes() {
