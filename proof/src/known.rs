@@ -124,7 +124,12 @@ impl Known {
                 self.link = Link::Live;
                 let since = self.down_since.take().unwrap_or(wall);
                 let gone: Vec<GuildId> = self.guilds.keys().copied().filter(|guild| !guilds.contains(guild)).collect();
-                let told = gone.into_iter().flat_map(|guild| self.leave(guild)).collect();
+                for (_, known) in
+                    self.guilds.iter_mut().filter(|(guild, known)| gone.contains(guild) && known.described)
+                {
+                    known.gap.get_or_insert((Cause::SessionLost, since));
+                }
+                let told = gone.into_iter().flat_map(|guild| self.leave(guild, wall)).collect();
                 for guild in guilds {
                     let known = self.guilds.entry(guild).or_default();
                     if known.described {
@@ -161,7 +166,7 @@ impl Known {
                 known.headless = false;
                 Vec::new()
             }
-            Update::GuildLeft(guild) => self.leave(guild),
+            Update::GuildLeft(guild) => self.leave(guild, wall),
             Update::GuildChanged { .. } => Vec::new(),
             Update::Within(guild, news) => {
                 if let Some(known) = self.guilds.get_mut(&guild) {
@@ -176,9 +181,11 @@ impl Known {
         }
     }
 
-    fn leave(&mut self, guild: GuildId) -> Vec<Vec<Fact>> {
+    fn leave(&mut self, guild: GuildId, wall: SystemTime) -> Vec<Vec<Fact>> {
         let Some(before) = self.guilds.remove(&guild) else { return Vec::new() };
-        vec![before.difference(&Guild::default(), guild, Reason::BotRemoved, false)]
+        let mut told = vec![before.difference(&Guild::default(), guild, Reason::BotRemoved, false)];
+        told.extend(before.gap.map(|gap| vec![missing(guild, gap, wall)]));
+        told
     }
 
     fn described(&mut self, snapshot: GuildSnapshot, wall: SystemTime) -> Vec<Vec<Fact>> {
@@ -232,11 +239,7 @@ impl Known {
         after.described = true;
         after.headless = false;
         let mut told = vec![before.difference(&after, id, Reason::ExternalDelete, true)];
-        let seconds =
-            |at: SystemTime| i64::try_from(at.duration_since(UNIX_EPOCH).expect("after 1970").as_secs()).expect("soon");
-        told.extend(
-            gap.map(|(cause, from)| vec![Fact::Gap(id, cause, Window { from: seconds(from), to: seconds(wall) })]),
-        );
+        told.extend(gap.map(|gap| vec![missing(id, gap, wall)]));
         after.ending.retain(|room| after.rooms.contains_key(room));
         self.guilds.insert(id, after);
         told
@@ -468,6 +471,13 @@ impl Guild {
         }
         facts
     }
+}
+
+/// What may be missing until now.
+fn missing(guild: GuildId, (cause, from): (Cause, SystemTime), now: SystemTime) -> Fact {
+    let seconds =
+        |at: SystemTime| i64::try_from(at.duration_since(UNIX_EPOCH).expect("after 1970").as_secs()).expect("soon");
+    Fact::Gap(guild, cause, Window { from: seconds(from), to: seconds(now) })
 }
 
 fn name_of(shown: &str) -> u8 {

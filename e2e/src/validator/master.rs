@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use discord_emulator::Timestamp;
-use parlor_client::v1::{Origin, subscribe_voice_events_response::Body};
+use parlor_client::v1::{Origin, room_ended, subscribe_voice_events_response::Body, voice_event::Kind};
 
 use super::{
     finding::{Promise, Report},
     fold::{Face, Fold, Subject},
-    ledger::{Chapter, Ledger, Snapshot, time_of},
+    ledger::{Chapter, Entry, Ledger, Snapshot, time_of},
 };
 
 /// What was told of everything, one state after the other, with when something may be missing.
@@ -126,6 +126,10 @@ fn read_chapter(chapter: &Chapter, mut heard_until: Timestamp, told: &mut Told, 
             continue;
         };
         position += 1;
+        if let Some(next) = chapter.entries.get(&(position + 1)).filter(|next| ends_undeclared(entry, next)) {
+            let detail = format!("guild {} ended unseen at {position}, and {:?} follows", entry.guild, next.frame.body);
+            report.find(Promise::Honest, "log", detail);
+        }
         if let Some(Body::Event(event)) = &entry.frame.body {
             if let Err(contradiction) = fold.apply(event) {
                 report.find(Promise::SnapshotTrue, "log", format!("entry {position}: {contradiction}"));
@@ -145,6 +149,22 @@ fn read_chapter(chapter: &Chapter, mut heard_until: Timestamp, told: &mut Told, 
         heard_until = heard_until.max(entry.learned);
         compare(&mut snapshots, position, &fold, report);
     }
+}
+
+/// Whether a guild that was found to be left, by comparing, is at an end without a word of what may be missing: what follows
+/// is about something else.
+fn ends_undeclared(entry: &Entry, next: &Entry) -> bool {
+    let Some(Body::Event(event)) = &entry.frame.body else { return false };
+    let Some(Kind::RoomEnded(ended)) = &event.kind else { return false };
+    if ended.reason() != room_ended::Reason::BotRemoved || event.origin() != Origin::Reconcile {
+        return false;
+    }
+    let goes_on = match &next.frame.body {
+        Some(Body::Event(more)) => more.origin() == Origin::Reconcile,
+        Some(Body::Discontinuity(_)) => true,
+        _ => false,
+    };
+    next.guild != entry.guild || !goes_on
 }
 
 /// Every snapshot of this position is what the fold shows to whoever was sent it.
@@ -179,7 +199,6 @@ fn difference(expected: &Fold, found: &Fold) -> String {
 
 /// How what an event is about stands after it.
 fn changed(event: &parlor_client::v1::VoiceEvent, fold: &Fold) -> Vec<(Subject, Option<Face>)> {
-    use parlor_client::v1::voice_event::Kind;
     let guild = event.guild_id.clone();
     let room = |room: &Option<parlor_client::v1::Room>| {
         room.as_ref().map(|room| Subject::Room { guild: guild.clone(), room: room.room_id.clone() })

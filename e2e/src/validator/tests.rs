@@ -320,6 +320,24 @@ fn a_discontinuity_that_is_forgotten_or_that_says_the_wrong_time() {
 }
 
 #[test]
+fn a_guild_that_ends_unseen_and_undeclared() {
+    let ended = |discontinuity: bool| {
+        let mut full = full();
+        let room = Some(v1::Room { state: 4, ..room(PARLOR_DEV, GAMES, "Games") });
+        let mut gone = v1::RoomEnded { room, ..v1::RoomEnded::default() };
+        gone.set_reason(v1::room_ended::Reason::BotRemoved);
+        *frame(&mut full, 12) = reconciled(event(4, PARLOR_DEV, Kind::RoomEnded(gone)));
+        if !discontinuity {
+            *frame(&mut full, 13) = event(5, OTHER_GUILD, joined(OTHER_GUILD, ANN, OTHER_ROOM));
+        }
+        let report = judged(&[full], &ground());
+        report.findings.iter().any(|finding| finding.detail.contains("ended unseen"))
+    };
+    assert!(ended(false));
+    assert!(!ended(true));
+}
+
+#[test]
 fn something_that_was_told_and_did_not_happen() {
     is_found(Promise::Honest, |_, _, ground| drop(ground.journal.remove(2)));
     is_found(Promise::Honest, |_, _, ground| ground.journal.retain(|each| each.guild == PARLOR_DEV));

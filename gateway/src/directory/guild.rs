@@ -46,6 +46,26 @@ pub enum Knowledge {
     },
 }
 
+impl Knowledge {
+    /// What it becomes where a session begins that is not the last one, which was complete until `since`.
+    pub(super) fn in_new_session(self, since: SystemTime) -> Self {
+        match self {
+            Self::Live => Self::Stale { since, reason: v1::discontinuity::Reason::SessionLost },
+            Self::Outage { since: Some(since), reason } => Self::Stale { since, reason },
+            Self::Awaited | Self::Outage { since: None, .. } => Self::Awaited,
+            stale @ Self::Stale { .. } => stale,
+        }
+    }
+
+    /// From when on something may have happened unseen, and why; `None` where nothing can have.
+    pub(super) fn gap(self) -> Option<(SystemTime, v1::discontinuity::Reason)> {
+        match self {
+            Self::Stale { since, reason } | Self::Outage { since: Some(since), reason } => Some((since, reason)),
+            Self::Awaited | Self::Live | Self::Outage { since: None, .. } => None,
+        }
+    }
+}
+
 /// A guild as Parlor knows it.
 #[derive(Clone, Debug)]
 pub struct Guild {

@@ -10,6 +10,8 @@
 //!                    SessionStarted after a loss ─▶ Stale ── Guild(snapshot) ──┼──┘ + Discontinuity
 //!                    GuildUnavailable ────────────▶ Outage ─ Guild(snapshot) ──┘
 //! ```
+//!
+//! A guild that is left, or that a new session does not list, ends: with a Discontinuity too where it was not Live.
 
 mod change;
 mod early;
@@ -300,17 +302,14 @@ impl Directory {
             .collect();
         let mut changes = Vec::new();
         for guild in missing {
+            if let Some(known) = self.guilds.get_mut(&guild) {
+                Arc::make_mut(known).knowledge = known.knowledge.in_new_session(since);
+            }
             changes.extend(self.guild_left(guild, v1::Origin::Reconcile, now));
         }
         for guild in listed {
             let known = self.guilds.entry(guild).or_insert_with(|| Arc::new(Guild::awaited(guild)));
-            let knowledge = match known.knowledge {
-                Knowledge::Live => Knowledge::Stale { since, reason: Cause::SessionLost },
-                Knowledge::Outage { since: Some(since), reason } => Knowledge::Stale { since, reason },
-                Knowledge::Awaited | Knowledge::Outage { since: None, .. } => Knowledge::Awaited,
-                stale @ Knowledge::Stale { .. } => stale,
-            };
-            Arc::make_mut(known).knowledge = knowledge;
+            Arc::make_mut(known).knowledge = known.knowledge.in_new_session(since);
             self.early.insert(guild, Early::default());
             self.outdated.remove(&guild);
         }
@@ -358,11 +357,8 @@ impl Directory {
         let guild = self.guilds.entry(id).or_insert_with(|| Arc::new(Guild::awaited(id)));
         let before = guild.knowledge;
         Arc::make_mut(guild).reconcile(snapshot, self.self_user, &mut emit);
-        match before {
-            Knowledge::Stale { since, reason } | Knowledge::Outage { since: Some(since), reason } => {
-                emit.discontinuity(id, since, reason);
-            }
-            Knowledge::Awaited | Knowledge::Live | Knowledge::Outage { since: None, .. } => {}
+        if let Some((since, reason)) = before.gap() {
+            emit.discontinuity(id, since, reason);
         }
         emit.finish()
     }
@@ -386,6 +382,10 @@ impl Directory {
         let mut emit = Emitter::new(origin, now);
         if let Some(mut known) = self.guilds.remove(&guild) {
             Arc::make_mut(&mut known).dissolve(&mut emit);
+            // Nobody will ever describe it again: what happened unseen in its last hours is declared now or never.
+            if let Some((since, cause)) = known.knowledge.gap() {
+                emit.discontinuity(guild, since, cause);
+            }
         }
         emit.finish()
     }

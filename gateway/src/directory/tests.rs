@@ -469,9 +469,51 @@ fn a_guild_that_a_new_session_does_not_list_is_gone() {
     let mut directory = live();
     directory.apply(lost(Loss::SessionLost, at(1)), at(1));
     let changes = directory.apply(Update::SessionStarted { shard: SHARD, self_user: BOT, guilds: Vec::new() }, at(2));
-    let expected = ["left 1>1", "ended Lobby REASON_BOT_REMOVED", "ended Games REASON_BOT_REMOVED"];
+    let expected = [
+        "left 1>1",
+        "ended Lobby REASON_BOT_REMOVED",
+        "ended Games REASON_BOT_REMOVED",
+        "discontinuity REASON_SESSION_LOST",
+    ];
     assert_eq!(told(&changes), expected);
+    assert_eq!(gap(&changes), (at(1), at(2)));
     assert_eq!(directory.upstream(), UpstreamState::Live);
+}
+
+#[test]
+fn a_guild_that_ends_while_it_is_not_seen_ends_with_a_discontinuity() {
+    let ended = |reason| ["left 1>1", "ended Lobby REASON_BOT_REMOVED", "ended Games REASON_BOT_REMOVED", reason];
+
+    let mut directory = live();
+    directory.apply(Update::GuildUnavailable(GUILD), at(3));
+    let changes = directory.apply(Update::GuildLeft(GUILD), at(9));
+    assert_eq!(told(&changes), ended("discontinuity REASON_GUILD_OUTAGE"), "left during an outage");
+    assert_eq!(gap(&changes), (at(3), at(9)));
+
+    let mut directory = live();
+    directory.apply(lost(Loss::SessionLost, at(4)), at(5));
+    directory.apply(started(), at(6));
+    let changes = directory.apply(Update::GuildLeft(GUILD), at(9));
+    assert_eq!(told(&changes), ended("discontinuity REASON_SESSION_LOST"), "left before it was described again");
+    assert_eq!(gap(&changes), (at(4), at(9)));
+
+    let mut directory = live();
+    directory.apply(Update::GuildUnavailable(GUILD), at(3));
+    directory.apply(lost(Loss::SessionLost, at(4)), at(5));
+    let changes = directory.apply(Update::SessionStarted { shard: SHARD, self_user: BOT, guilds: Vec::new() }, at(7));
+    assert_eq!(told(&changes), ended("discontinuity REASON_GUILD_OUTAGE"), "the outage came first");
+    assert_eq!(gap(&changes), (at(3), at(7)));
+
+    let mut directory = live();
+    let changes = directory.apply(Update::GuildLeft(GUILD), at(9));
+    assert_eq!(told(&changes), ended("")[..3], "seen to the end");
+}
+
+/// From when to when the last change says that something may be missing.
+fn gap(changes: &[Change]) -> (SystemTime, SystemTime) {
+    let Some(Change { body: ChangeBody::Discontinuity(entry), .. }) = changes.last() else { panic!("comes last") };
+    let time = |stamp: &Option<prost_types::Timestamp>| SystemTime::try_from(stamp.expect("a time")).expect("a time");
+    (time(&entry.from), time(&entry.to))
 }
 
 #[test]
