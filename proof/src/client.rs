@@ -168,7 +168,7 @@ impl Client {
             None => Expect::Snapshot,
             Some(held) => self.expected(held, parlor, clock),
         };
-        let order = Order { filter, start, gap_policy, heartbeat: HEARTBEAT };
+        let order = Order { filter: filter.into(), start, gap_policy, heartbeat: HEARTBEAT };
         let opened = Subscription::open(order, &parlor.state, clock.wall, clock.now);
         let forged = with == With::Forged && held.is_some();
         self.subscription = match (opened, expect) {
@@ -250,7 +250,7 @@ impl Client {
             if let Some(frame) = subscription.ready() {
                 return Ok(Some(frame));
             }
-            if !subscription.is_mid_snapshot() {
+            if !subscription.has_more() {
                 let silent = clock.now.duration_since(self.last_frame);
                 return Broken::unless(silent < HEARTBEAT, || format!("nothing was said for {silent:?}"))
                     .map(|()| None);

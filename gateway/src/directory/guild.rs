@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -165,20 +166,46 @@ impl Guild {
 
     /// Every room for the API: those that are there by id, then those that ended a short while ago.
     pub fn rooms(&self) -> impl Iterator<Item = (RoomId, v1::Room)> {
+        let inside = self.head_counts();
+        let live = self.rooms.iter().map(move |(id, room)| (*id, room.to_proto(count(&inside, *id))));
+        live.chain(self.ended_after(None))
+    }
+
+    /// How many are in each room that anybody is in.
+    pub fn head_counts(&self) -> BTreeMap<RoomId, usize> {
         let mut inside: BTreeMap<RoomId, usize> = BTreeMap::new();
         for participant in self.participants.values() {
             *inside.entry(participant.room).or_default() += 1;
         }
-        let live =
-            self.rooms.iter().map(move |(id, room)| (*id, room.to_proto(inside.get(id).copied().unwrap_or_default())));
-        live.chain(self.ended.iter().map(|(id, ended)| (*id, ended.room.clone())))
+        inside
+    }
+
+    /// The rooms that have not ended with higher ids than one, by id; `None` for all. `inside`: [`Guild::head_counts`].
+    pub fn rooms_after<'a>(
+        &'a self,
+        after: Option<RoomId>,
+        inside: &'a BTreeMap<RoomId, usize>,
+    ) -> impl Iterator<Item = (RoomId, v1::Room)> + 'a {
+        let rooms = self.rooms.range((above(after), Bound::Unbounded));
+        rooms.map(|(id, room)| (*id, room.to_proto(count(inside, *id))))
+    }
+
+    /// The rooms that ended a short while ago with higher ids than one, by id; `None` for all.
+    pub fn ended_after(&self, after: Option<RoomId>) -> impl Iterator<Item = (RoomId, v1::Room)> {
+        self.ended.range((above(after), Bound::Unbounded)).map(|(id, ended)| (*id, ended.room.clone()))
     }
 
     /// Everybody who is in a known room, by user id.
     pub fn participants(&self) -> impl Iterator<Item = (RoomId, UserId, v1::Participant)> {
-        self.participants.iter().filter(|(_, participant)| self.rooms.contains_key(&participant.room)).map(
-            |(user, participant)| (participant.room, *user, participant.to_proto(self.id, *user, participant.room)),
-        )
+        self.participants_after(None)
+    }
+
+    /// Everybody in a known room whose id is higher than one, by id; `None` for all.
+    pub fn participants_after(&self, after: Option<UserId>) -> impl Iterator<Item = (RoomId, UserId, v1::Participant)> {
+        let participants = self.participants.range((above(after), Bound::Unbounded));
+        participants.filter(|(_, participant)| self.rooms.contains_key(&participant.room)).map(|(user, participant)| {
+            (participant.room, *user, participant.to_proto(self.id, *user, participant.room))
+        })
     }
 
     /// Somebody, if they are in a known room.
@@ -404,4 +431,12 @@ impl Guild {
             self.drop_room(room, v1::room_ended::Reason::BotRemoved, emit);
         }
     }
+}
+
+fn above<T>(id: Option<T>) -> Bound<T> {
+    id.map_or(Bound::Unbounded, Bound::Excluded)
+}
+
+fn count(inside: &BTreeMap<RoomId, usize>, room: RoomId) -> usize {
+    inside.get(&room).copied().unwrap_or_default()
 }

@@ -37,7 +37,7 @@ pub struct Entry {
 
 impl Entry {
     /// The entry that a change becomes.
-    pub(super) fn new(change: Change, sequence: Sequence, cursor: String, wall: SystemTime) -> Self {
+    pub(crate) fn new(change: Change, sequence: Sequence, cursor: String, wall: SystemTime) -> Self {
         let (kind, body) = match change.body {
             ChangeBody::Event(event) => (Some(kind_of(&event)), Body::Event(event)),
             ChangeBody::Discontinuity(entry) => (None, Body::Discontinuity(entry)),

@@ -1,6 +1,10 @@
-//! A snapshot on its way to one stream: rendered guild by guild, so that a stream never holds more than one guild's frames.
+//! A snapshot on its way to one stream. The stream keeps the picture, which costs little while nothing in it changes, and one
+//! frame at a time is made of it: however large a guild is, a stream holds no more than that.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use parlor_gateway::{Guild, GuildId, RoomId, Snapshot, UserId};
@@ -15,37 +19,106 @@ const CHUNK_BYTES: usize = 48 * 1024;
 #[derive(Debug)]
 pub(super) struct Rendering {
     left: VecDeque<(GuildId, Arc<Guild>)>,
+    current: Option<Current>,
     guilds: usize,
     rooms: usize,
     participants: usize,
     digest: Digest,
 }
 
+/// The guild that is being sent.
+#[derive(Debug)]
+struct Current {
+    guild: Arc<Guild>,
+    /// How many are in each room: counted once.
+    inside: BTreeMap<RoomId, usize>,
+    part: Part,
+}
+
+/// How far it has been sent: what comes next, and after which id.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Itself,
+    Rooms(Option<RoomId>),
+    Ended(Option<RoomId>),
+    Participants(Option<UserId>),
+}
+
 impl Rendering {
     pub(super) fn new(snapshot: Snapshot, filter: &Filter) -> Self {
         let left = snapshot.guilds.into_iter().filter(|(id, _)| filter.guild(*id)).collect();
-        Self { left, guilds: 0, rooms: 0, participants: 0, digest: Digest::default() }
+        Self { left, current: None, guilds: 0, rooms: 0, participants: 0, digest: Digest::default() }
     }
 
-    /// The frames of the next guild; `None` when all guilds are done.
-    pub(super) fn next_guild(&mut self, filter: &Filter) -> Option<Vec<Frame>> {
-        let (_, guild) = self.left.pop_front()?;
-        let mut chunks = Chunks::default();
-        self.guilds += 1;
-        chunks.put(guild.to_proto(), |items| &mut items.guilds);
-        for (id, room) in guild.rooms().filter(|(id, _)| filter.room(*id)) {
-            self.rooms += 1;
-            if room.state() != State::Ended {
-                self.digest.room(id);
+    /// The next frame; `None` when everything is sent. No frame holds parts of two guilds.
+    pub(super) fn next_frame(&mut self, filter: &Filter) -> Option<Frame> {
+        loop {
+            let mut current = match self.current.take() {
+                Some(current) => current,
+                None => {
+                    let (_, guild) = self.left.pop_front()?;
+                    Current { inside: guild.head_counts(), guild, part: Part::Itself }
+                }
+            };
+            let mut chunk = Chunk::default();
+            if self.fill(&mut chunk, &mut current, filter) == Filled::Full {
+                self.current = Some(current);
             }
-            chunks.put(room, |items| &mut items.rooms);
+            if chunk.bytes > 0 {
+                return Some(Frame::unpositioned(Body::SnapshotItems(chunk.items)));
+            }
         }
-        for (room, user, participant) in guild.participants().filter(|(room, ..)| filter.room(*room)) {
-            self.participants += 1;
-            self.digest.participant(room, user);
-            chunks.put(participant, |items| &mut items.participants);
+    }
+
+    /// Puts in what fits, from where the guild stands on.
+    fn fill(&mut self, chunk: &mut Chunk, current: &mut Current, filter: &Filter) -> Filled {
+        let Current { guild, inside, part } = current;
+        loop {
+            match *part {
+                Part::Itself => {
+                    self.guilds += 1;
+                    chunk.put(guild.to_proto(), |items| &mut items.guilds);
+                    *part = Part::Rooms(None);
+                }
+                Part::Rooms(after) => {
+                    for (id, room) in guild.rooms_after(after, inside).filter(|(id, _)| filter.room(*id)) {
+                        if chunk.is_full() {
+                            return Filled::Full;
+                        }
+                        self.rooms += 1;
+                        self.digest.room(id);
+                        debug_assert_ne!(room.state(), State::Ended, "those come later");
+                        chunk.put(room, |items| &mut items.rooms);
+                        *part = Part::Rooms(Some(id));
+                    }
+                    *part = Part::Ended(None);
+                }
+                Part::Ended(after) => {
+                    for (id, room) in guild.ended_after(after).filter(|(id, _)| filter.room(*id)) {
+                        if chunk.is_full() {
+                            return Filled::Full;
+                        }
+                        self.rooms += 1;
+                        chunk.put(room, |items| &mut items.rooms);
+                        *part = Part::Ended(Some(id));
+                    }
+                    *part = Part::Participants(None);
+                }
+                Part::Participants(after) => {
+                    let everybody = guild.participants_after(after);
+                    for (room, user, participant) in everybody.filter(|(room, ..)| filter.room(*room)) {
+                        if chunk.is_full() {
+                            return Filled::Full;
+                        }
+                        self.participants += 1;
+                        self.digest.participant(room, user);
+                        chunk.put(participant, |items| &mut items.participants);
+                        *part = Part::Participants(Some(user));
+                    }
+                    return Filled::Done;
+                }
+            }
         }
-        Some(chunks.finish())
     }
 
     /// What closes the snapshot.
@@ -87,61 +160,38 @@ impl std::fmt::Display for Digest {
     }
 }
 
-#[derive(Default)]
-struct Chunks {
-    items: v1::SnapshotItems,
-    bytes: usize,
-    done: Vec<Frame>,
+/// How far a chunk has brought a guild.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Filled {
+    /// There is more of it.
+    Full,
+    /// It is all sent.
+    Done,
 }
 
-impl Chunks {
+#[derive(Default)]
+struct Chunk {
+    items: v1::SnapshotItems,
+    bytes: usize,
+}
+
+impl Chunk {
+    /// Whether it is closed. One item more than that is far from the limit of 64 KiB: Discord's names and status lines are
+    /// short.
+    fn is_full(&self) -> bool {
+        self.bytes >= CHUNK_BYTES
+    }
+
     fn put<T: prost::Message>(&mut self, item: T, list: impl Fn(&mut v1::SnapshotItems) -> &mut Vec<T>) {
-        let bytes = item.encoded_len();
-        if self.bytes + bytes > CHUNK_BYTES {
-            self.close();
-        }
-        self.bytes += bytes;
+        // With the field's tag and the item's length.
+        self.bytes += item.encoded_len() + 4;
         list(&mut self.items).push(item);
-    }
-
-    fn close(&mut self) {
-        if self.bytes > 0 {
-            self.done.push(Frame::unpositioned(Body::SnapshotItems(std::mem::take(&mut self.items))));
-            self.bytes = 0;
-        }
-    }
-
-    fn finish(mut self) -> Vec<Frame> {
-        self.close();
-        self.done
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_chunk_stays_small_and_nothing_is_left_out() {
-        let mut chunks = Chunks::default();
-        for number in 0..5_000 {
-            let user_id = number.to_string();
-            let participant = v1::Participant { user_id, display_name: "n".repeat(100), ..Default::default() };
-            chunks.put(participant, |items| &mut items.participants);
-        }
-        let frames = chunks.finish();
-        assert!(frames.len() > 5);
-        let mut seen = 0;
-        for frame in frames {
-            assert!(frame.encoded_len() < 64 * 1024);
-            let Some(Body::SnapshotItems(items)) = frame.decode().body else { panic!("items") };
-            for participant in items.participants {
-                assert_eq!(participant.user_id, seen.to_string());
-                seen += 1;
-            }
-        }
-        assert_eq!(seen, 5_000);
-    }
 
     #[test]
     fn the_digest_is_what_the_contract_says() {

@@ -8,6 +8,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -23,7 +24,7 @@ use super::{
     snapshot::Rendering,
 };
 
-/// How many entries are looked at, at most, before the stream is written to again.
+/// How many entries are looked at in one step, at most, whether they match or not.
 const BATCH: usize = 256;
 
 /// Room for so many frames is kept while there are none.
@@ -76,7 +77,7 @@ pub enum OpenError {
 #[derive(Clone, Debug)]
 pub struct Order {
     /// What to send.
-    pub filter: Filter,
+    pub filter: Arc<Filter>,
     /// Where to begin.
     pub start: Start,
     /// What to do about gaps.
@@ -88,7 +89,7 @@ pub struct Order {
 /// A subscriber's state.
 #[derive(Debug)]
 pub struct Subscription {
-    filter: Filter,
+    filter: Arc<Filter>,
     gap_policy: GapPolicy,
     heartbeat: Duration,
     phase: Phase,
@@ -100,6 +101,8 @@ pub struct Subscription {
     sent: Option<Sequence>,
     /// The log has been looked at up to here.
     scanned: Sequence,
+    /// Whether the log went on after that when it was looked at.
+    behind: bool,
     /// What the client was last told of our connection to Discord.
     told: UpstreamState,
     next_beat: Instant,
@@ -153,6 +156,7 @@ impl Subscription {
             chained: start,
             sent: resumed.then_some(start),
             scanned: start,
+            behind: false,
             told: state.upstream(),
             next_beat: now + order.heartbeat,
         };
@@ -213,8 +217,8 @@ impl Subscription {
             match &mut self.phase {
                 Phase::Snapshot { at, rendering } => {
                     let at = *at;
-                    if let Some(frames) = rendering.next_guild(&self.filter) {
-                        self.ready.extend(frames.into_iter().map(|frame| (frame, Holding::Kept)));
+                    if let Some(frame) = rendering.next_frame(&self.filter) {
+                        self.ready.push_back((frame, Holding::Kept));
                     } else {
                         let end = rendering.end();
                         self.phase = Phase::Tail;
@@ -242,9 +246,9 @@ impl Subscription {
         self.next_beat
     }
 
-    /// Whether frames may be made without anything new in the log.
-    pub fn is_mid_snapshot(&self) -> bool {
-        matches!(self.phase, Phase::Snapshot { .. })
+    /// Whether there is more to look at without anything new in the log: whoever finds nothing ready looks again.
+    pub fn has_more(&self) -> bool {
+        self.behind || matches!(self.phase, Phase::Snapshot { .. })
     }
 
     /// The last frame, after which the stream ends. It repeats the position that the client holds, if it holds one.
@@ -270,17 +274,16 @@ impl Subscription {
             self.reset(v1::reset::Reason::SlowConsumer, state);
             return Ok(());
         };
-        for entry in entries {
+        // What the filter leaves out counts too: the writer waits as long as this takes.
+        for entry in entries.take(BATCH) {
             self.scanned = entry.sequence;
             if self.filter.entry(entry) {
                 let frame = Frame::positioned(entry.shared.clone(), self.chained);
                 self.chained = entry.sequence;
                 self.ready.push_back((frame, Holding::At(entry.sequence)));
-                if self.ready.len() == BATCH {
-                    break;
-                }
             }
         }
+        self.behind = self.scanned < state.log.head();
         Ok(())
     }
 
@@ -294,7 +297,7 @@ impl Subscription {
     fn begin_snapshot(&mut self, state: &State) {
         let at = state.log.head();
         self.push(Body::SnapshotBegin(v1::SnapshotBegin { at_sequence: at.0 }), Holding::Void);
-        self.scanned = at;
+        (self.scanned, self.behind) = (at, false);
         self.phase = Phase::Snapshot { at, rendering: Rendering::new(state.snapshot().clone(), &self.filter) };
     }
 

@@ -118,7 +118,7 @@ impl Stage {
 
 fn order(start: Start) -> Order {
     let filter = Filter::new(GuildGrant::All, BTreeSet::new(), BTreeSet::new(), []);
-    Order { filter, start, gap_policy: GapPolicy::Reset, heartbeat: Duration::from_secs(15) }
+    Order { filter: Arc::new(filter), start, gap_policy: GapPolicy::Reset, heartbeat: Duration::from_secs(15) }
 }
 
 fn after(cursor: &str) -> Start {
@@ -285,6 +285,104 @@ fn events_that_pour_in_during_a_snapshot_come_after_it() {
     assert_eq!(client.picture, truth(&stage));
 }
 
+/// A guild of 500 rooms with 5,000 people in them, the first of whom has this name.
+fn crowded(name: &str) -> Update {
+    let Update::Guild(mut guild) = snapshot(1) else { panic!("a guild") };
+    let model = guild.rooms[0].clone();
+    guild.rooms = (0..500).map(|room| RoomFacts { room: room_id(10_000 + room), ..model.clone() }).collect();
+    let everybody = (0..5_000).map(|user| VoiceState {
+        guild: guild_id(1),
+        user: UserId::new(300_000_000_000_000_000 + user),
+        room: Some(room_id(10_000 + user % 500)),
+        session: VoiceSessionId("s".to_owned()),
+        flags: VoiceFlags::default(),
+        profile: Some(parlor_gateway::Profile {
+            display_name: if user == 0 { name.to_owned() } else { "somebody with a name of usual length".to_owned() },
+            ..Default::default()
+        }),
+    });
+    guild.voice_states = everybody.collect();
+    Update::Guild(guild)
+}
+
+#[test]
+fn however_large_a_guild_is_little_of_it_is_made_ready_ahead() {
+    let stage = Stage::new(100_000);
+    stage.apply(crowded("as it was"));
+    let mut subscription = stage.subscribe(order(Start::Snapshot)).expect("opens");
+    let (mut frames, mut bytes, mut ahead) = (Vec::new(), 0, 0);
+    loop {
+        let ready: Vec<_> = std::iter::from_fn(|| subscription.ready()).collect();
+        let size: usize = ready.iter().map(Frame::encoded_len).sum();
+        (bytes, ahead) = (bytes + size, ahead.max(size));
+        frames.extend(ready.iter().map(Frame::decode));
+        if matches!(frames.last().expect("Hello").body, Some(Body::SnapshotEnd(_))) {
+            break;
+        }
+        // What happens meanwhile is not in it: a snapshot is of one position.
+        stage.apply(crowded(&format!("after frame {}", frames.len())));
+        subscription.advance(&stage.state(), 1.0, WALL, stage.now).expect("no gap");
+    }
+    println!("{} frames, {bytes} bytes, at most {ahead} ahead", frames.len());
+    assert!(bytes > 500_000, "{bytes} bytes are no large guild");
+    assert!(ahead <= 64 * 1024, "{ahead} bytes are ready at once");
+    let mut picture = (BTreeSet::new(), BTreeMap::new());
+    for frame in &frames {
+        let Some(Body::SnapshotItems(items)) = &frame.body else { continue };
+        for room in &items.rooms {
+            let live = room.state() == v1::room::State::Active;
+            assert!(!live || picture.0.insert(room.room_id.clone()), "a room comes twice");
+        }
+        for somebody in &items.participants {
+            let key = (somebody.guild_id.clone(), somebody.user_id.clone());
+            assert_eq!(picture.1.insert(key, somebody.room_id.clone()), None, "somebody comes twice");
+            assert!(picture.0.contains(&somebody.room_id), "rooms come before who is in them");
+            assert!(!somebody.display_name.starts_with("after"), "of another position: {somebody:?}");
+        }
+    }
+    let Some(Body::SnapshotEnd(end)) = &frames.last().expect("some").body else { panic!("an end") };
+    assert_eq!((end.guild_count, end.participant_count), (2, 5_000));
+    assert_eq!(end.digest, digest_of(&picture));
+}
+
+#[test]
+fn a_filter_that_nothing_matches_walks_the_log_in_steps() {
+    let stage = Stage::new(100_000);
+    let foreign = Filter::new(GuildGrant::All, [guild_id(9)].into(), BTreeSet::new(), []);
+    let cursor = stage.state().log.cursor(Sequence(0));
+    let mut subscription = stage.subscribe(Order { filter: foreign.into(), ..order(after(&cursor)) }).expect("opens");
+    assert!(subscription.ready().is_some(), "Hello");
+    for number in 0..2_000 {
+        stage.apply(voice(1, number % 7, Some(1 + number / 7 % 2)));
+    }
+    let head = stage.head();
+    assert!(head > 1_000, "{head} entries are too few");
+    let mut steps = 0;
+    loop {
+        subscription.advance(&stage.state(), 1.0, WALL, stage.now).expect("no gap");
+        assert!(subscription.ready().is_none(), "nothing matches");
+        steps += 1;
+        if !subscription.has_more() {
+            break;
+        }
+    }
+    assert_eq!(steps, head.div_ceil(256), "each step looks at 256 entries and no more");
+    // It is at the end now: a bookmark that is due covers everything.
+    let late = stage.now + Duration::from_secs(16);
+    subscription.advance(&stage.state(), 1.0, WALL, late).expect("no gap");
+    let bookmark = subscription.ready().expect("it is due").decode();
+    assert_eq!((bookmark.sequence, bookmark.prev_sequence), (head, 0));
+    // And what matches is found on the way, however much does not.
+    let mixed = Filter::new(GuildGrant::All, [guild_id(2)].into(), BTreeSet::new(), []);
+    let mut client =
+        Client::new(stage.subscribe(Order { filter: mixed.into(), ..order(after(&cursor)) }).expect("opens"));
+    stage.apply(voice(2, 5, Some(1)));
+    while client.seen.last() != Some(&stage.head()) {
+        client.read(&stage, stage.now);
+        assert!(client.subscription.has_more() || client.seen.last() == Some(&stage.head()), "it would wait forever");
+    }
+}
+
 #[test]
 fn every_retained_cursor_continues_and_every_other_is_a_reset() {
     let stage = Stage::new(5);
@@ -366,7 +464,7 @@ fn a_reader_that_the_log_has_overtaken_starts_over() {
 fn a_quiet_stream_gets_bookmarks_that_cover_what_it_did_not_want() {
     let stage = Stage::new(1_000);
     let only_two = Filter::new(GuildGrant::All, [guild_id(2)].into(), BTreeSet::new(), []);
-    let mut client = stage.open(Order { filter: only_two, ..order(Start::Snapshot) });
+    let mut client = stage.open(Order { filter: only_two.into(), ..order(Start::Snapshot) });
     client.drain(&stage);
     let before = client.position.expect("a position");
     stage.apply(voice(1, 1, Some(1)));
@@ -452,7 +550,7 @@ fn a_filter_on_rooms_follows_people_in_and_out() {
     let stage = Stage::new(1_000);
     let rooms = [room_id(11)].into();
     let filter = Filter::new(GuildGrant::All, BTreeSet::new(), rooms, [VoiceEventKind::ParticipantMoved]);
-    let mut client = stage.open(Order { filter, ..order(Start::Snapshot) });
+    let mut client = stage.open(Order { filter: filter.into(), ..order(Start::Snapshot) });
     client.drain(&stage);
     assert_eq!(client.picture.0.len(), 1);
     stage.apply(voice(1, 1, Some(1)));

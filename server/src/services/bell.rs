@@ -4,8 +4,13 @@
 //! written to as soon as the first of its streams has something to say. Here all streams of one connection are woken before
 //! the next connection's are, so that a connection writes what an event makes ready on its streams at once.
 
+//!
+//! Whoever hears nothing of the guilds in which something happened is left alone. What such a stream has not looked at grows
+//! meanwhile, and it must not be taken for one that is slow: before half of what the log keeps is news to it, and whenever its
+//! heartbeat is due, it looks.
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,11 +20,22 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::watch;
+use parlor_gateway::GuildId;
+use parlor_proto::v1::UpstreamState;
 use tokio_util::sync::CancellationToken;
 
+use crate::hub::{Filter, Hub, Sequence, State};
+
 /// Who waits: sorted by connection, and a number tells the streams of one apart.
-type Places = BTreeMap<(Option<SocketAddr>, u64), Arc<AtomicWaker>>;
+type Places = BTreeMap<(Option<SocketAddr>, u64), Waits>;
+
+/// Somebody who waits.
+#[derive(Debug)]
+struct Waits {
+    waker: Arc<AtomicWaker>,
+    /// What it hears of.
+    filter: Arc<Filter>,
+}
 
 /// What streams wait for.
 #[derive(Debug, Default)]
@@ -29,34 +45,97 @@ pub(super) struct Bell {
     joined: AtomicU64,
 }
 
+/// Who is to be woken.
+#[derive(Debug, Eq, PartialEq)]
+enum Whom {
+    Everybody,
+    /// Whoever hears of one of these guilds.
+    Of(BTreeSet<GuildId>),
+}
+
+/// What the bell has rung for.
+#[derive(Debug)]
+struct Heard {
+    head: Sequence,
+    /// The position at which everybody was woken the last time.
+    everybody: Sequence,
+    upstream: UpstreamState,
+}
+
+impl Heard {
+    fn of(state: &State) -> Self {
+        let head = state.log().head();
+        Self { head, everybody: head, upstream: state.upstream() }
+    }
+
+    /// Who may have something to say about what is new in this state.
+    fn news(&mut self, state: &State) -> Whom {
+        let log = state.log();
+        let (head, kept) = (log.head().0, log.head().next().0 - log.oldest().0);
+        let upstream = std::mem::replace(&mut self.upstream, state.upstream());
+        let new = log.after(self.head);
+        self.head = log.head();
+        match new {
+            Some(new) if upstream == self.upstream && (head - self.everybody.0) * 2 < kept => {
+                Whom::Of(new.map(|entry| entry.guild).collect())
+            }
+            _ => {
+                self.everybody = self.head;
+                Whom::Everybody
+            }
+        }
+    }
+}
+
 impl Bell {
     /// Rings at every change of the hub, and when the server drains, until the hub is gone.
-    pub(super) async fn ring_for(self: Arc<Self>, mut changes: watch::Receiver<u64>, draining: CancellationToken) {
-        let mut drained = false;
-        loop {
-            tokio::select! {
-                changed = changes.changed() => {
-                    if changed.is_err() {
-                        return;
+    pub(super) fn ring_for(
+        self: Arc<Self>,
+        hub: Arc<Hub>,
+        draining: CancellationToken,
+    ) -> impl Future<Output = ()> + Send {
+        // Before any stream looks: whatever comes after that look is told.
+        let mut changes = hub.changes();
+        let mut heard = hub.with_state(Heard::of);
+        async move {
+            let mut drained = false;
+            loop {
+                let whom = tokio::select! {
+                    changed = changes.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        hub.with_state(|state| heard.news(state))
                     }
-                }
-                () = draining.cancelled(), if !drained => drained = true,
+                    () = draining.cancelled(), if !drained => {
+                        drained = true;
+                        Whom::Everybody
+                    }
+                };
+                self.ring(&whom);
             }
-            self.ring();
         }
     }
 
-    /// Wakes everybody who waits.
-    fn ring(&self) {
+    /// Wakes those who wait.
+    fn ring(&self, whom: &Whom) {
         self.rung.fetch_add(1, SeqCst);
-        self.places().values().for_each(|place| place.wake());
+        for place in self.places().values() {
+            let concerned = match whom {
+                Whom::Everybody => true,
+                Whom::Of(guilds) => guilds.iter().any(|guild| place.filter.guild(*guild)),
+            };
+            if concerned {
+                place.waker.wake();
+            }
+        }
     }
 
     /// A place among the streams of a connection; streams that come from nowhere are of one.
-    pub(super) fn join(self: &Arc<Self>, connection: Option<SocketAddr>) -> Place {
+    pub(super) fn join(self: &Arc<Self>, connection: Option<SocketAddr>, filter: Arc<Filter>) -> Place {
         let key = (connection, self.joined.fetch_add(1, SeqCst));
         let waker = Arc::default();
-        self.places().insert(key, Arc::clone(&waker));
+        self.places().insert(key, Waits { waker: Arc::clone(&waker), filter });
         Place { bell: Arc::clone(self), key, waker }
     }
 
@@ -79,7 +158,7 @@ impl Place {
         self.bell.rung.load(SeqCst)
     }
 
-    /// Asks to be woken at the next ring. `false` where it has rung since `rung`.
+    /// Asks to be woken at the next ring that concerns it. `false` where it has rung since `rung`, for whomever.
     pub(super) fn wait(&self, rung: u64, waker: &Waker) -> bool {
         // Whoever rings counts first and then wakes, so either our waker is seen or we see the count.
         self.waker.register(waker);
@@ -98,9 +177,44 @@ mod tests {
     use std::{
         sync::atomic::AtomicUsize,
         task::{Wake, Waker},
+        time::{Duration, Instant, SystemTime},
     };
 
+    use parlor_gateway::{Change, ChangeBody, Touched};
+    use parlor_proto::v1;
+
     use super::*;
+    use crate::{
+        auth::GuildGrant,
+        hub::{CursorKey, Entry, Epoch, Log, Retention},
+    };
+
+    fn guild(number: u64) -> GuildId {
+        GuildId::new(100_000_000_000_000_000 + number)
+    }
+
+    fn hears_of(guilds: impl IntoIterator<Item = u64>) -> Arc<Filter> {
+        let guilds = guilds.into_iter().map(guild).collect();
+        Arc::new(Filter::new(GuildGrant::All, guilds, BTreeSet::new(), []))
+    }
+
+    fn everything() -> Arc<Filter> {
+        hears_of([])
+    }
+
+    /// A log that keeps so many entries, in which something happened in these guilds.
+    fn state(keeps: usize, happened: &[u64]) -> State {
+        let retention = Retention { age: Duration::ZERO, entries: keeps, bytes: usize::MAX };
+        let mut log = Log::new(Epoch::new([1; 16]), CursorKey::new(&[2; 32]), retention);
+        for number in happened {
+            let body = ChangeBody::Event(v1::VoiceEvent::default());
+            let change = Change { guild: guild(*number), rooms: Touched::All, body };
+            let sequence = log.head().next();
+            let entry = Entry::new(change, sequence, log.cursor(sequence), SystemTime::UNIX_EPOCH);
+            log.append(vec![Arc::new(entry)], Instant::now());
+        }
+        State::new(log, parlor_gateway::Snapshot::default(), UpstreamState::Live, None)
+    }
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -120,31 +234,83 @@ mod tests {
         let bell = Arc::new(Bell::default());
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
-        let places = [bell.join(connection(1)), bell.join(connection(2)), bell.join(connection(2)), bell.join(None)];
+        let places = [connection(1), connection(2), connection(2), None].map(|from| bell.join(from, everything()));
         for place in &places[1..] {
             assert!(place.wait(place.rung(), &waker));
             assert!(place.wait(place.rung(), &waker), "asking again changes nothing");
         }
-        bell.ring();
+        bell.ring(&Whom::Everybody);
         assert_eq!(count.0.load(SeqCst), 3, "who did not ask is left alone");
-        bell.ring();
+        bell.ring(&Whom::Everybody);
         assert_eq!(count.0.load(SeqCst), 3);
     }
 
     #[test]
     fn a_ring_between_looking_and_asking_is_not_missed() {
         let bell = Arc::new(Bell::default());
-        let place = bell.join(connection(1));
-        let rung = place.rung();
-        bell.ring();
-        assert!(!place.wait(rung, Waker::noop()));
-        assert!(place.wait(place.rung(), Waker::noop()));
+        for whom in [Whom::Everybody, Whom::Of([guild(1)].into()), Whom::Of([guild(2)].into())] {
+            let place = bell.join(connection(1), hears_of([1]));
+            let rung = place.rung();
+            bell.ring(&whom);
+            assert!(!place.wait(rung, Waker::noop()), "{whom:?}");
+            assert!(place.wait(place.rung(), Waker::noop()));
+        }
+    }
+
+    #[test]
+    fn who_hears_nothing_of_a_guild_sleeps_on() {
+        let bell = Arc::new(Bell::default());
+        let counts: Vec<_> = [hears_of([1]), hears_of([2]), hears_of([1, 2]), everything()]
+            .map(|filter| (bell.join(connection(1), filter), Arc::new(Count::default())))
+            .into();
+        let woken = |whom: Whom| -> Vec<usize> {
+            for (place, count) in &counts {
+                assert!(place.wait(place.rung(), &Waker::from(Arc::clone(count))));
+            }
+            bell.ring(&whom);
+            counts.iter().map(|(_, count)| count.0.swap(0, SeqCst)).collect()
+        };
+        assert_eq!(woken(Whom::Of([guild(1)].into())), [1, 0, 1, 1]);
+        assert_eq!(woken(Whom::Of([guild(2)].into())), [0, 1, 1, 1]);
+        assert_eq!(woken(Whom::Of([guild(3)].into())), [0, 0, 0, 1]);
+        assert_eq!(woken(Whom::Everybody), [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn nobody_sleeps_through_half_of_what_is_kept() {
+        let mut happened = vec![1; 10];
+        let mut heard = Heard::of(&state(10, &happened));
+        let mut slept = 0;
+        for _ in 0..50 {
+            happened.push(1);
+            match heard.news(&state(10, &happened)) {
+                Whom::Everybody => slept = 0,
+                Whom::Of(guilds) => {
+                    assert_eq!(guilds, [guild(1)].into());
+                    slept += 1;
+                }
+            }
+            assert!(slept < 5, "what a stream that sleeps has not looked at would be gone before long");
+        }
+        // What the bell itself has not looked at is gone: it cannot tell whom that concerned.
+        happened.extend([2; 20]);
+        assert_eq!(heard.news(&state(10, &happened)), Whom::Everybody);
+    }
+
+    #[test]
+    fn everybody_is_told_how_the_connection_to_discord_stands() {
+        let happened = [1; 100];
+        let mut heard = Heard::of(&state(100, &happened));
+        let mut stalled = state(100, &happened);
+        assert_eq!(heard.news(&stalled), Whom::Of(BTreeSet::new()));
+        stalled.stall();
+        assert_eq!(heard.news(&stalled), Whom::Everybody);
     }
 
     #[test]
     fn no_stream_is_remembered_and_those_of_a_connection_stand_together() {
         let bell = Arc::new(Bell::default());
-        let places = [1, 2, 1, 2].map(|port| bell.join(connection(port)));
+        let places = [1, 2, 1, 2].map(|port| bell.join(connection(port), everything()));
         let order: Vec<_> = bell.places().keys().map(|(connection, _)| *connection).collect();
         assert_eq!(order, [1, 1, 2, 2].map(connection));
         drop(places);

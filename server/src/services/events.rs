@@ -99,10 +99,10 @@ impl Shared {
         let now = Instant::now();
         self.ringing.get_or_init(|| {
             let bell = Arc::clone(&self.bell);
-            AbortOnDropHandle::new(tokio::spawn(bell.ring_for(self.hub.changes(), self.rules.draining.clone())))
+            AbortOnDropHandle::new(tokio::spawn(bell.ring_for(Arc::clone(&self.hub), self.rules.draining.clone())))
         });
         let connection = request.extensions().get::<CarriedBy>().copied();
-        let place = self.bell.join(connection.map(|connection| connection.peer));
+        let place = self.bell.join(connection.map(|connection| connection.peer), Arc::clone(&order.filter));
         let subscription = self.hub.subscribe(order, (self.clock)(), now).map_err(|error| match error {
             OpenError::CursorInvalid => {
                 Failure::new(Reason::CursorInvalid, "the cursor was not made by this deployment")
@@ -193,7 +193,8 @@ fn order(
     for guild in &guilds {
         principal.permit::<WatchEvents>(*guild)?;
     }
-    Ok(Order { filter: Filter::new(grant, guilds, rooms, kinds), start, gap_policy, heartbeat })
+    let filter = Arc::new(Filter::new(grant, guilds, rooms, kinds));
+    Ok(Order { filter, start, gap_policy, heartbeat })
 }
 
 /// Opens the stream of a request that tonic has read, and leaves it for whoever makes the body.

@@ -128,7 +128,12 @@ impl Reader {
             if let Some(piece) = self.subscription.ready_piece(self.piece) {
                 return Poll::Ready(Ok(piece));
             }
-            if !self.subscription.is_mid_snapshot() && self.place.wait(rung, context.waker()) {
+            if self.subscription.has_more() {
+                // It may be a long way through what is not for this stream: others of the connection have their turn.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.place.wait(rung, context.waker()) {
                 let expiry = self.principal.expires_at.duration_since(wall).unwrap_or_default();
                 let due = [Some(self.subscription.next_beat()), Some(self.old), self.deadline, now.checked_add(expiry)];
                 self.timer.set(due.into_iter().flatten().min().expect("a heartbeat is always due"), now);
