@@ -1,7 +1,14 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { CallError, type EventsOptions, type Frame, type StreamItem } from "../src/client/index.ts";
+import {
+  CallError,
+  formatStart,
+  parseStart,
+  type EventsOptions,
+  type Frame,
+  type StreamItem,
+} from "../src/client/index.ts";
 import { events, type Subscribe } from "../src/client/events.ts";
 import type { SubscribeRequest } from "../src/client/position.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb.ts";
@@ -119,6 +126,56 @@ test("the chain has to hold across streams too", async () => {
     { frames: [hello(true), bookmark(4)], then: "silence" },
   );
   expect(interruptions(await until(follow(subscribe), lastBookmark(4)))).toEqual(["failed", "gap"]);
+});
+
+test("the first frame after a stored position is checked too", async () => {
+  const { subscribe, asked } = server(
+    { frames: [hello(true), joined(8, 9, "7", "12")], then: "silence" },
+    { frames: [hello(true), joined(7, 8, "6", "12"), bookmark(8)], then: "silence" },
+  );
+  const from = parseStart("stored f1 7\n");
+  const seen = await until(follow(subscribe, { from }), lastBookmark(8));
+  expect(asked[0]).toMatchObject({ start: { value: "stored" }, filterId: "f1" });
+  expect(interruptions(seen)).toEqual(["gap"]);
+  expect(sequences(seen)).toEqual([8, 8]);
+});
+
+test("the position to store comes with each frame, once there is one", async () => {
+  const { subscribe } = server({
+    frames: [hello(false, "f1"), ...snapshot(4, []), joined(4, 6, "7", "12"), bookmark(9)].map((each) =>
+      each.body.case === "bookmark" ? at(6, 9, { case: "bookmark", value: {} }) : each,
+    ),
+    then: "silence",
+  });
+  const seen = await until(follow(subscribe), lastBookmark(9));
+  const positions = seen.flatMap((item) =>
+    item.type === "frame" ? [item.position === undefined ? "" : formatStart(item.position)] : [],
+  );
+  // Hello, and a snapshot that is not whole, are nothing to continue from.
+  expect(positions).toEqual(["", "", "", "cursor 4 f1 4", "cursor 6 f1 6", "cursor 9 f1 9"]);
+});
+
+test("a position reads back as it was written", () => {
+  for (const start of [
+    { cursor: "AbC", filterId: "f1", sequence: 7n },
+    { cursor: "AbC", filterId: "f1" },
+    { cursor: "AbC", filterId: "" },
+  ]) {
+    expect(parseStart(`${formatStart(start)}\n`)).toEqual(start);
+  }
+});
+
+test("a gap that comes again leads to a snapshot", async () => {
+  const broken: Script = { frames: [hello(true), joined(5, 6, "7", "12")], then: "silence" };
+  const { subscribe, asked } = server(
+    { frames: [hello(false), ...snapshot(4, [])], then: cut() },
+    broken,
+    broken,
+    { frames: [hello(false), ...snapshot(6, []), bookmark(6)], then: "silence" },
+  );
+  const seen = await until(follow(subscribe), lastBookmark(6));
+  expect(interruptions(seen)).toEqual(["failed", "gap", "gap"]);
+  expect(asked.map((request) => "start" in request)).toEqual([false, true, true, false]);
 });
 
 test("a reset is told and begins a new chain", async () => {

@@ -52,8 +52,12 @@ export type StreamItem =
   | { readonly type: "opening" }
   /** It is open. `hello.resumed` says whether it continues; if not, a snapshot follows. */
   | { readonly type: "open"; readonly hello: Hello }
-  /** A frame, `Hello` included, in order and with nothing missing before it. Fold it into a `Picture`. */
-  | { readonly type: "frame"; readonly frame: Frame }
+  /**
+   * A frame, `Hello` included, in order and with nothing missing before it. Fold it into a `Picture`. `position` is the
+   * place after it: store it once you have acted on the frame, and give it to the next stream as `from`. Undefined while a
+   * snapshot is under way, and before anything has been told.
+   */
+  | { readonly type: "frame"; readonly frame: Frame; readonly position: Start | undefined }
   /** The stream ended and will be opened again, from the position after the last frame. */
   | { readonly type: "interrupted"; readonly why: Interruption; readonly retryInMs: number };
 
@@ -71,6 +75,8 @@ export async function* events(subscribe: Subscribe, options: EventsOptions = {})
   const position = new Position(options.from);
   const wanted = filter(options);
   let failures = 0;
+  // In a row, without a frame that fitted.
+  let gaps = 0;
   while (!signal?.aborted) {
     yield { type: "opening" };
     const silence = new Silence(signal);
@@ -88,9 +94,11 @@ export async function* events(subscribe: Subscribe, options: EventsOptions = {})
         } else if (frame.body.case === "draining") {
           drainMs = milliseconds(frame.body.value.reconnectAfter) ?? 0;
         }
-        yield { type: "frame", frame };
+        const { start } = position;
+        yield { type: "frame", frame, position: start.cursor === "" ? undefined : start };
         if (frame.cursor !== "") {
           failures = 0;
+          gaps = 0;
         }
         silence.begin(SILENT_HEARTBEATS * (milliseconds(hello?.heartbeat) ?? HEARTBEAT_MS));
       }
@@ -111,6 +119,13 @@ export async function* events(subscribe: Subscribe, options: EventsOptions = {})
     }
     if (why.kind === "failed") {
       refuseToRepeat(why.error, position, hello !== undefined);
+    }
+    if (why.kind === "gap") {
+      gaps += 1;
+      if (gaps > 1) {
+        // Continuing led to the same place. A snapshot needs no position.
+        position.forget();
+      }
     }
     failures += 1;
     const askedMs = why.kind === "failed" ? why.error.retryAfterMs : undefined;

@@ -20,4 +20,4 @@ export { CallError, type WrongField } from "./error.ts";
 export type { EventsOptions, Interruption, StreamItem } from "./events.ts";
 export { Parlor, type ParlorOptions } from "./parlor.ts";
 export { Picture } from "./picture.ts";
-export { BrokenChain, type Frame, type Start } from "./position.ts";
+export { BrokenChain, formatStart, parseStart, type Frame, type Start } from "./position.ts";

@@ -33,6 +33,20 @@ export interface Start {
   readonly cursor: string;
   /** `Hello.filter_id` of the stream that the cursor came from; empty where that is not known. */
   readonly filterId: string;
+  /** The cursor's number in the log. With it the first frame after the cursor is checked too. */
+  readonly sequence?: bigint | undefined;
+}
+
+/** A place as a line to store, `CURSOR FILTER_ID SEQUENCE`: the same as the Rust client's. */
+export function formatStart({ cursor, filterId, sequence }: Start): string {
+  const words = filterId === "" ? [cursor] : [cursor, filterId, ...(sequence === undefined ? [] : [String(sequence)])];
+  return words.join(" ");
+}
+
+/** Reads what `formatStart` writes. Whether the cursor is one is for the server to say. */
+export function parseStart(text: string): Start {
+  const [cursor = "", filterId = "", sequence = ""] = text.trim().split(/\s+/);
+  return { cursor, filterId, ...(/^\d+$/.test(sequence) && { sequence: BigInt(sequence) }) };
 }
 
 /** The position after the last frame. */
@@ -44,11 +58,12 @@ export class Position {
   constructor(start: Start = { cursor: "", filterId: "" }) {
     this.#cursor = start.cursor;
     this.#filterId = start.filterId;
+    this.#sequence = start.sequence;
   }
 
   /** Where to continue from. */
   get start(): Start {
-    return { cursor: this.#cursor, filterId: this.#filterId };
+    return { cursor: this.#cursor, filterId: this.#filterId, sequence: this.#sequence };
   }
 
   /** The part of a request that says where to continue. */
