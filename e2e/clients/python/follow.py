@@ -30,7 +30,7 @@ def frames(cursor):
                     yield frame
                     cursor = frame.cursor or cursor
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
+            if error.code().name not in ("UNAVAILABLE", "CANCELLED", "RESOURCE_EXHAUSTED"):  # CANCELLED: we read too slowly
                 raise
         time.sleep(random.uniform(0, min(30, 2**tries)))
         tries += 1
