@@ -4,5 +4,5 @@ mod receive;
 mod send;
 mod stream;
 
-pub(crate) use receive::{Judges, Receiver};
+pub(crate) use receive::{Judges, Past, Receiver};
 pub(crate) use send::{Sender, Sent};

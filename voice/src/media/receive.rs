@@ -25,6 +25,8 @@ use crate::{
 const MOST_HELD: usize = 150;
 /// Sources at most. A channel holds 99 users, or more on stages where few may speak.
 const MOST_SOURCES: usize = 256;
+/// Sources that are gone and remembered at most.
+const MOST_PAST: usize = 1_024;
 /// Without a frame for so long, somebody who spoke does not any more.
 const SPEECH_PAUSE: Duration = Duration::from_millis(250);
 
@@ -36,7 +38,12 @@ pub(crate) struct Receiver {
     sources: BTreeMap<Ssrc, Source>,
     /// Streams whose source is gone and that have frames left.
     ending: Vec<(Ssrc, UserId, Stream)>,
+    past: Past,
 }
+
+/// Where the positions of sources that are gone ended: when one is heard again, they go on after that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past(BTreeMap<Ssrc, u64>);
 
 #[derive(Debug)]
 struct Source {
@@ -88,9 +95,23 @@ impl Held {
     }
 }
 
+impl Past {
+    fn of(&self, ssrc: Ssrc) -> u64 {
+        self.0.get(&ssrc).copied().unwrap_or_default()
+    }
+
+    fn note(&mut self, ssrc: Ssrc, source: &Source) {
+        if self.0.len() >= MOST_PAST {
+            self.0.pop_first();
+        }
+        let former = source.former.as_ref().map_or(0, |former| former.stream.past());
+        self.0.insert(ssrc, source.stream.past().max(former));
+    }
+}
+
 impl Source {
-    fn new(delay: Duration) -> Self {
-        Self { user: None, stream: Stream::new(delay), held: VecDeque::new(), former: None, talk: Talk::Silent }
+    fn new(delay: Duration, past: u64) -> Self {
+        Self { user: None, stream: Stream::new(delay, past), held: VecDeque::new(), former: None, talk: Talk::Silent }
     }
 
     /// Tries to put a frame where it belongs; gives it back if it has to be held.
@@ -204,8 +225,13 @@ fn put<G>(
 }
 
 impl Receiver {
-    pub(crate) fn new(delay: Duration, hold: Duration) -> Self {
-        Self { delay, hold, sources: BTreeMap::new(), ending: Vec::new() }
+    pub(crate) fn new(delay: Duration, hold: Duration, past: Past) -> Self {
+        Self { delay, hold, sources: BTreeMap::new(), ending: Vec::new(), past }
+    }
+
+    /// What another receiver has to know of the sources of this one, which is flushed.
+    pub(crate) fn take_past(&mut self) -> Past {
+        std::mem::take(&mut self.past)
     }
 
     /// A packet that was authentic.
@@ -220,7 +246,8 @@ impl Receiver {
             judges.counters.frames.add(Outcome::Held, 1);
             return;
         }
-        let source = self.sources.entry(header.ssrc).or_insert_with(|| Source::new(self.delay));
+        let source =
+            self.sources.entry(header.ssrc).or_insert_with(|| Source::new(self.delay, self.past.of(header.ssrc)));
         let (sequence, timestamp) = (header.sequence, header.timestamp);
         let is_held = source.held.iter().any(|held| held.sequence == sequence && held.timestamp == timestamp);
         let seen_before = source.former.as_ref().is_some_and(|former| former.stream.saw(sequence, timestamp));
@@ -250,12 +277,13 @@ impl Receiver {
         if !self.sources.contains_key(&ssrc) && self.sources.len() >= MOST_SOURCES {
             return;
         }
-        let source = self.sources.entry(ssrc).or_insert_with(|| Source::new(self.delay));
+        let source = self.sources.entry(ssrc).or_insert_with(|| Source::new(self.delay, self.past.of(ssrc)));
         if source.user == Some(user) {
             return;
         }
         if let Some(before) = source.user.replace(user) {
-            let stream = std::mem::replace(&mut source.stream, Stream::new(self.delay));
+            let next = Stream::new(self.delay, source.stream.past());
+            let stream = std::mem::replace(&mut source.stream, next);
             let former = Former { user: before, stream, until: now + self.hold };
             if let Some(Former { user, mut stream, .. }) = source.former.replace(former) {
                 stream.flush(&mut judges.counters.frames);
@@ -273,6 +301,7 @@ impl Receiver {
         for ssrc in gone {
             let Some(mut source) = self.sources.remove(&ssrc) else { continue };
             source.flush(counters);
+            self.past.note(ssrc, &source);
             self.ending.push((ssrc, user, source.stream));
             if let Some(Former { user, mut stream, .. }) = source.former {
                 stream.flush(&mut counters.frames);
@@ -303,6 +332,7 @@ impl Receiver {
     pub(crate) fn flush(&mut self, counters: &mut Counters) {
         for (ssrc, mut source) in std::mem::take(&mut self.sources) {
             source.flush(counters);
+            self.past.note(ssrc, &source);
             if let Some(user) = source.user {
                 self.ending.push((ssrc, user, source.stream));
             }

@@ -154,9 +154,15 @@ fn nanos(samples: i64) -> i64 {
 }
 
 impl Stream {
-    /// A stream without frames, which are due `delay` after they would have come at the earliest.
-    pub(crate) fn new(delay: Duration) -> Self {
-        Self { delay, begun: false, next_first: 0, track: None, out: VecDeque::new() }
+    /// A stream without frames, which are due `delay` after they would have come at the earliest. Its positions come after
+    /// `past`: those of streams of the same source before it.
+    pub(crate) fn new(delay: Duration, past: u64) -> Self {
+        Self { delay, begun: false, next_first: past, track: None, out: VecDeque::new() }
+    }
+
+    /// The position after the furthest.
+    pub(crate) fn past(&self) -> u64 {
+        self.track.as_ref().map_or(self.next_first, |track| track.newest + 1)
     }
 
     /// Whether exactly this packet has been put in before.

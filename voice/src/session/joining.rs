@@ -209,7 +209,7 @@ impl<G: E2eeGroup> Session<G> {
             server: target.address,
             opener: Opener::new(target.mode, &description.secret_key),
             sender: Sender::new(target.ssrc, sealer, &mut around.random),
-            receiver: Receiver::new(around.config.playout_delay, around.config.hold),
+            receiver: Receiver::new(around.config.playout_delay, around.config.hold, std::mem::take(&mut self.past)),
             dave,
             pings: Pings { next: now, number: 0, sent: None },
         };

@@ -25,6 +25,7 @@ use crate::{
     counters::{Backlog, Counters},
     dave::{Davey, E2eeGroup},
     input::{Input, SocketId},
+    media::Past,
     output::{Disconnect, Ending, Event, Output, Signal, TimeoutReason, Transmit},
 };
 
@@ -65,6 +66,8 @@ pub struct Session<G = Davey> {
     failures: u32,
     /// Nobody is let hear the bot.
     suppressed: bool,
+    /// Sources of connections before this one.
+    past: Past,
 }
 
 /// What every stage may look at and change besides itself.
@@ -134,7 +137,16 @@ impl<G: E2eeGroup> Session<G> {
         };
         around.ask_for(Some(channel));
         let stage = Stage::Awaiting { until, then: Then::End };
-        Self { around, stage, channel, session_id: None, server: None, failures: 0, suppressed: false }
+        Self {
+            around,
+            stage,
+            channel,
+            session_id: None,
+            server: None,
+            failures: 0,
+            suppressed: false,
+            past: Past::default(),
+        }
     }
 
     /// What the session has counted.
@@ -311,6 +323,7 @@ impl<G: E2eeGroup> Session<G> {
             Stage::Joining(joining) => Some(joining.socket),
             Stage::Live(live) => {
                 live.finish(&mut self.around, now);
+                self.past = live.receiver.take_past();
                 if now.saturating_duration_since(live.since) >= PROOF {
                     self.failures = 0;
                 }

@@ -1,10 +1,14 @@
 //! Order, gaps, and what is counted.
 
 use parlor_voice::{Event, FrameCounts, Outcome};
-use parlor_voice_wire::{ProtocolVersion, opus::SILENCE};
+use parlor_voice_wire::{
+    ProtocolVersion,
+    gateway::{ClientDisconnect, ServerMessage},
+    opus::SILENCE,
+};
 use proptest::prelude::*;
 
-use crate::scripted::{ANN, ANN_SSRC, Call, millis, opus};
+use crate::scripted::{ANN, ANN_SSRC, BOB, Call, millis, opus};
 
 fn live() -> Call {
     let mut call = Call::live(ProtocolVersion::NONE);
@@ -27,6 +31,40 @@ fn told(events: &[Event]) -> Vec<Result<u8, u32>> {
         if let Event::Gap { user: ANN, frames, .. } = event { Some(Err(*frames)) } else { None }
     };
     events.iter().filter_map(tell).collect()
+}
+
+/// Whoever tells frames apart by their source and position may do so as long as the session lasts.
+#[test]
+fn positions_of_a_source_never_go_back() {
+    let mut call = live();
+    let (mut last, mut begin) = (0, 0_u16);
+    let mut speaks = |call: &mut Call, user| {
+        begin += 1_000;
+        for number in begin..begin + 3 {
+            call.comes(ANN_SSRC, number, &opus(number as u8));
+            call.pass(millis(20));
+        }
+        call.pass(millis(200));
+        let heard = call.heard();
+        let positions: Vec<u64> = heard.frames().iter().map(|frame| frame.position).collect();
+        assert!(heard.frames().iter().all(|frame| frame.user == user));
+        assert_eq!(positions, [positions[0], positions[0] + 1, positions[0] + 2]);
+        assert!(positions[0] > last, "{positions:?} after {last}");
+        last = positions[2];
+    };
+    speaks(&mut call, ANN);
+    // It changes hands, and is given back.
+    for user in [BOB, ANN] {
+        call.claims(ANN_SSRC, user);
+        speaks(&mut call, user);
+    }
+    // Its user leaves and gets it again.
+    call.says_in_order(&ServerMessage::ClientDisconnect(ClientDisconnect { user_id: ANN }));
+    call.claims(ANN_SSRC, ANN);
+    speaks(&mut call, ANN);
+    // The connection is another.
+    call.connects("voice.example:444", ProtocolVersion::NONE);
+    speaks(&mut call, ANN);
 }
 
 #[test]

@@ -115,16 +115,23 @@ impl Call {
     pub(crate) fn live_with(config: Config, version: ProtocolVersion) -> Self {
         let mut call = Self::with(config);
         call.voice_state(Some(LOBBY));
-        call.voice_server(Some("voice.example:443"));
-        call.open();
-        call.says(&hello());
-        call.says(&ready(&LIVE_MODES));
-        call.says_in_order(&ServerMessage::ClientsConnect(ClientsConnect { user_ids: vec![BOT, ANN, BOB] }));
-        call.discover();
-        call.says(&description("aead_aes256_gcm_rtpsize", version));
-        call.claims(ANN_SSRC, ANN);
-        call.claims(BOB_SSRC, BOB);
+        call.connects("voice.example:443", version);
         call
+    }
+
+    /// A voice server is assigned, and media flows.
+    pub(crate) fn connects(&mut self, endpoint: &str, version: ProtocolVersion) {
+        self.voice_server(Some(endpoint));
+        self.open();
+        self.says(&hello());
+        self.says(&ready(&LIVE_MODES));
+        self.says_in_order(&ServerMessage::ClientsConnect(ClientsConnect { user_ids: vec![BOT, ANN, BOB] }));
+        // The session asks at its next turn.
+        self.pass(Duration::ZERO);
+        self.discover();
+        self.says(&description("aead_aes256_gcm_rtpsize", version));
+        self.claims(ANN_SSRC, ANN);
+        self.claims(BOB_SSRC, BOB);
     }
 
     pub(crate) fn input(&mut self, input: Input<'_>) {
