@@ -122,12 +122,13 @@ struct Work {
 /// What is made of frames for those who do not take them as they are.
 #[derive(Default)]
 struct Ears {
-    unpackers: BTreeMap<(Format, u32), Unpacker>,
-    /// Frames that will not come, and have not been told of, by source.
-    lost: BTreeMap<u32, u32>,
-    /// Whose each source was when it was heard last.
-    users: BTreeMap<u32, UserId>,
+    unpackers: BTreeMap<(Format, Voice), Unpacker>,
+    /// Frames that will not come, and have not been told of.
+    lost: BTreeMap<Voice, u32>,
 }
+
+/// A user's source. Sources change hands: what is made up for one user must not come from another's sound.
+type Voice = (UserId, u32);
 
 impl Driver {
     /// Runs the session to its end.
@@ -434,7 +435,7 @@ impl Work {
                 let ended = Ended::by_the_core(*ending, self.trouble);
                 self.ending.get_or_insert(ended);
             }
-            Event::Gap { ssrc, frames, .. } => self.gap(ssrc.get(), *frames),
+            Event::Gap { user, ssrc, frames } => self.gap((UserId::new(user.get()), ssrc.get()), *frames),
             Event::Frame(frame) => self.frame(frame),
             Event::UserLeft(user) => self.ears.forget(UserId::new(user.get())),
             Event::Disconnected(why) => {
@@ -466,11 +467,11 @@ impl Work {
         }
     }
 
-    fn gap(&mut self, ssrc: u32, frames: u32) {
-        let lost = self.ears.lost.entry(ssrc).or_default();
+    fn gap(&mut self, voice: Voice, frames: u32) {
+        let lost = self.ears.lost.entry(voice).or_default();
         *lost = lost.saturating_add(frames);
-        for ((_, source), unpacker) in &mut self.ears.unpackers {
-            if *source == ssrc {
+        for ((_, of), unpacker) in &mut self.ears.unpackers {
+            if *of == voice {
                 unpacker.gap(frames);
             }
         }
@@ -480,9 +481,9 @@ impl Work {
     fn frame(&mut self, frame: &Frame) {
         let user = UserId::new(frame.user.get());
         let formats = self.session.shared().listeners.formats(user);
-        let (ssrc, lost) = (frame.ssrc.get(), self.ears.lost.remove(&frame.ssrc.get()).unwrap_or_default());
-        self.ears.users.insert(ssrc, user);
-        self.ears.keep(ssrc, &formats);
+        let ssrc = frame.ssrc.get();
+        let lost = self.ears.lost.remove(&(user, ssrc)).unwrap_or_default();
+        self.ears.keep((user, ssrc), &formats);
         let said = Said {
             user,
             ssrc,
@@ -551,27 +552,21 @@ impl Work {
 }
 
 impl Ears {
-    /// Forgets what nobody wants of a source any more.
-    fn keep(&mut self, ssrc: u32, formats: &BTreeSet<Format>) {
-        self.unpackers.retain(|(format, source), _| *source != ssrc || formats.contains(format));
+    /// Forgets what nobody wants of somebody any more.
+    fn keep(&mut self, voice: Voice, formats: &BTreeSet<Format>) {
+        self.unpackers.retain(|(format, of), _| *of != voice || formats.contains(format));
     }
 
     /// Forgets the sources of a user.
     fn forget(&mut self, user: UserId) {
-        let Self { unpackers, lost, users } = self;
-        users.retain(|ssrc, of| {
-            if *of == user {
-                unpackers.retain(|(_, source), _| source != ssrc);
-                lost.remove(ssrc);
-            }
-            *of != user
-        });
+        self.unpackers.retain(|(_, (of, _)), _| *of != user);
+        self.lost.retain(|(of, _), _| *of != user);
     }
 
     /// PCM of a frame, and of those that are missing before it as far as they can be made up.
     fn unpack(&mut self, format: Format, opus: &[u8], said: &Said) -> Vec<Said> {
         let Format::Pcm(channels) = format else { return Vec::new() };
-        let unpacker = match self.unpackers.entry((format, said.ssrc)) {
+        let unpacker = match self.unpackers.entry((format, (said.user, said.ssrc))) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => match Unpacker::new(channels) {
                 Ok(unpacker) => entry.insert(unpacker),
