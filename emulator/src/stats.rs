@@ -86,6 +86,8 @@ pub struct VoiceStats {
     pub heard: BTreeMap<UserId, u64>,
     /// RTP packets sent, once for each receiver.
     pub packets_out: u64,
+    /// RTP packets meant for each receiver that can be reached: those that a fault loses too, and one that it doubles once.
+    pub meant_for: BTreeMap<UserId, u64>,
     /// Datagrams of no known source, or not sealed with its key.
     pub unopened: u64,
     /// RTP packets that came before op 5 had announced their source; nobody got them.
@@ -106,6 +108,8 @@ pub struct VoiceStats {
     pub commits: u64,
     /// Commits that came too late, were not complete, or not sound.
     pub commits_refused: u64,
+    /// Commits and welcomes of which a fault changed a byte.
+    pub commits_spoilt: u64,
     /// Op 31.
     pub invalid_commits: u64,
     /// Transitions that took effect, initial ones included.

@@ -56,6 +56,11 @@ pub enum VoiceTrouble {
     },
     /// New sessions get the source that was given up last.
     ReuseSources,
+    /// A byte of commits and welcomes (ops 29 and 30) is another: whoever gets one cannot use it.
+    SpoilCommits {
+        /// How many in a hundred.
+        percent: u8,
+    },
     /// IP discovery is not answered.
     LoseDiscovery {
         /// How many requests in a hundred.

@@ -161,6 +161,7 @@ impl Voice {
         }
         let Some(address) = session.reachable_at() else { return };
         let Some(media) = &mut session.media else { return };
+        *around.stats.voice.meant_for.entry(to.user).or_default() += 1;
         let weather = &mut self.weather;
         if weather.strikes(to.user, part!(Lose.percent)) {
             around.stats.voice.lost += 1;

@@ -35,6 +35,20 @@ pub(crate) enum Frame {
 }
 
 impl Message {
+    /// Whether it brings an epoch: a commit or a welcome.
+    pub(crate) const fn is_of_an_epoch(&self) -> bool {
+        matches!(self, Self::Dave(DaveMessage::AnnounceCommit(..) | DaveMessage::Welcome(..)))
+    }
+
+    /// Changes the last byte of a commit or welcome.
+    pub(crate) fn spoil(&mut self) {
+        if let Self::Dave(DaveMessage::AnnounceCommit(_, bytes) | DaveMessage::Welcome(_, bytes)) = self
+            && let Some(last) = bytes.last_mut()
+        {
+            *last ^= 0x55;
+        }
+    }
+
     /// The frame, with its number where the version has one.
     pub(crate) fn write(&self, sequence: Sequence, version: Version) -> Frame {
         match self {

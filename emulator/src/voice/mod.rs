@@ -368,7 +368,11 @@ impl Voice {
         let outcome = step(delivery, &mut around.stats.voice);
         let said = delivery.drain(&mut around.stats.voice);
         let guild = around.world.channel(channel).map(|channel| channel.guild_id);
-        for (user, message) in said {
+        for (user, mut message) in said {
+            if message.is_of_an_epoch() && self.weather.strikes(user, part!(SpoilCommits.percent)) {
+                message.spoil();
+                around.stats.voice.commits_spoilt += 1;
+            }
             if let Some(guild) = guild {
                 self.tell(SessionKey { guild, user }, message);
             }

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use discord_emulator::{Emulator, Fault, LOBBY, PARLOR_DEV, VoiceTrouble};
+use parlor_voice_wire::Ssrc;
+use parlor_voice_wire::discovery::{Request, Response};
 use parlor_voice_wire::opus::SILENCE;
 use parlor_voice_wire::rtp::SequenceNumber;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::net::UdpSocket;
 
 use crate::bot::{INTENTS, Socket, TOKEN};
 use crate::caller::{Caller, Came, plain};
@@ -156,13 +159,16 @@ async fn messages_come_late_and_in_another_order() {
 
 #[tokio::test]
 async fn every_close_code_comes_on_command() {
-    for code in [4001, 4006, 4014, 4015, 4021, 4022] {
+    let resumable = [1_000, 1_001, 3_999, 4_000, 4_013, 4_015, 4_999];
+    let over =
+        [4_001, 4_002, 4_003, 4_004, 4_005, 4_006, 4_009, 4_011, 4_012, 4_014, 4_016, 4_017, 4_020, 4_021, 4_022];
+    for (code, left) in resumable.map(|code| (code, 2)).into_iter().chain(over.map(|code| (code, 1))) {
         let (emulator, mut ann, mut bob) = call().await;
         emulator.inject(Fault::from(VoiceTrouble::Close { code }).only(ann.ticket.user_id));
         assert_eq!(ann.close_code().await, code);
         bob.heartbeat(2).await;
-        let left = if code == 4015 { 2 } else { 1 };
-        assert_eq!(emulator.stats().voice.sessions_open, left, "{code}");
+        let voice = emulator.stats().voice;
+        assert_eq!((voice.sessions_open, voice.closes), (left, [(code, 1)].into()), "{code}");
     }
     let (emulator, mut ann, _bob) = call().await;
     emulator.inject(VoiceTrouble::RefuseResumes);
@@ -177,6 +183,52 @@ async fn every_close_code_comes_on_command() {
     let mut again = Caller::dial(&emulator, &ticket, 8).await;
     again.identify(1).await;
     assert_eq!(again.close_code().await, 4011);
+}
+
+#[tokio::test]
+async fn discovery_gets_lost_until_it_is_repeated_often_enough() {
+    let emulator = plain().await;
+    let ticket = emulator.user("ann").joins(LOBBY).voice_ticket();
+    let mut ann = Caller::dial(&emulator, &ticket, 8).await;
+    ann.identify(1).await;
+    ann.take_ready().await;
+    let server = emulator.media_addr();
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let request = Request { ssrc: Ssrc::new(ann.ssrc) }.write();
+    emulator.inject(Fault::from(VoiceTrouble::LoseDiscovery { percent: 100 }).only(ticket.user_id));
+    for times in 1..=3 {
+        udp.send_to(&request, server).await.unwrap();
+        let voice = emulator.wait_for(|stats| stats.voice.lost == times).await.voice;
+        assert_eq!(voice.discoveries, 0);
+    }
+    emulator.clear_faults();
+    udp.send_to(&request, server).await.unwrap();
+    let mut bytes = [0; 2_048];
+    let (length, _) = udp.recv_from(&mut bytes).await.unwrap();
+    assert_eq!(Response::read(&bytes[..length]).unwrap().address, udp.local_addr().unwrap());
+
+    // Others are spared.
+    emulator.inject(Fault::from(VoiceTrouble::LoseDiscovery { percent: 100 }).only(ticket.user_id));
+    emulator.user("bob").joins(LOBBY);
+    Caller::join(&emulator, "bob").await;
+}
+
+#[tokio::test]
+async fn heartbeats_are_not_acknowledged_and_count_all_the_same() {
+    let (emulator, mut ann, mut bob) = call().await;
+    let before = emulator.stats().voice.heartbeats;
+    emulator.inject(Fault::from(VoiceTrouble::HoldHeartbeatAcks).only(ann.ticket.user_id));
+    ann.send(3, json!({"t": 5, "seq_ack": -1})).await;
+    emulator.wait_for(|stats| stats.voice.heartbeats == before + 1).await;
+    assert_eq!(bob.heartbeat(6).await, json!({"t": 6}), "others are spared");
+    // Who sends them is not silent.
+    for _ in 0..3 {
+        emulator.advance(Duration::from_secs(15));
+        ann.send(3, json!({"t": 7, "seq_ack": -1})).await;
+        bob.heartbeat(8).await;
+    }
+    emulator.clear_faults();
+    assert_eq!(ann.heartbeat(9).await, json!({"t": 9}), "what was held back never comes");
 }
 
 #[tokio::test]
