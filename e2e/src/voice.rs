@@ -1,5 +1,8 @@
 //! Tones: played into voice sessions, and found in what is heard.
 
+mod company;
+mod witness;
+
 use std::{
     collections::BTreeMap,
     f64::consts::TAU,
@@ -10,6 +13,10 @@ use parlor_client::{Parlor, v1};
 use parlor_voice::audio::{Channels, FRAME_SAMPLES, Mixer, SourceFrame, SourceId, Talker, Volume};
 use v1::{receive_audio_response::Body, send_audio_request, watch_session_response::Event as Told};
 
+pub use self::{
+    company::{Company, Place, encrypted, moves},
+    witness::{Heard, Speech, Tones, Witness, counted, until_counted},
+};
 use crate::{House, Neighbour, Setup, soon};
 
 const RATE: f64 = 48_000.0;
@@ -233,11 +240,14 @@ pub async fn connect(parlor: &Parlor, room: &impl ToString) -> v1::ConnectRespon
 }
 
 /// The messages of a SendAudio call.
-pub fn sending(
+pub fn sending<F>(
     session: &v1::VoiceSession,
     speak: v1::SpeakOptions,
-    frames: Vec<Vec<u8>>,
-) -> impl Iterator<Item = v1::SendAudioRequest> + Send + 'static {
+    frames: F,
+) -> impl Iterator<Item = v1::SendAudioRequest> + Send + use<F>
+where
+    F: IntoIterator<Item = Vec<u8>, IntoIter: Send + 'static>,
+{
     let open =
         v1::OpenSource { session_id: session.session_id.clone(), speak: Some(speak), ..v1::OpenSource::default() };
     let frames =
@@ -253,7 +263,7 @@ pub fn sending(
 pub async fn play(parlor: &Parlor, session: &v1::VoiceSession, hertz: f64, time: Duration) -> v1::SourceReport {
     let frames = (time.as_millis() / 20) as usize;
     let speak = v1::SpeakOptions { format: pcm(), ..v1::SpeakOptions::default() };
-    let messages = sending(session, speak, (0..frames).map(|turn| tone(hertz, turn)).collect());
+    let messages = sending(session, speak, (0..frames).map(move |turn| tone(hertz, turn)));
     let stream = futures_util::stream::iter(messages);
     let answer = soon("the tone's end", parlor.voice_sessions().send_audio(stream)).await.expect("it is played");
     answer.into_inner().source.expect("a report")

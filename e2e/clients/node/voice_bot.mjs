@@ -94,7 +94,13 @@ function watch(connection) {
     const stream = connection.receiver.subscribe(user, { end: { behavior: EndBehaviorType.Manual } });
     stream.on("data", (packet) => {
       const samples = heard.get(user) ?? [];
-      const sound = decoder.decode(packet);
+      let sound;
+      try {
+        sound = decoder.decode(packet);
+      } catch {
+        // Before it has a key, the library passes on what is sealed as it is.
+        return;
+      }
       for (let at = 0; at + 3 < sound.length; at += 4) samples.push(sound.readInt16LE(at));
       if (samples.length < RATE / 2) {
         heard.set(user, samples);

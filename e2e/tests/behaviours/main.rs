@@ -29,6 +29,7 @@ mod everybody_is_heard_under_their_own_name;
 mod faults_leave_no_hole;
 mod how_good_a_call_is_can_be_read;
 mod nobody_elses_channel_is_taken;
+mod libraries_and_parlors_talk_in_one_call;
 mod one_call_hears_and_speaks;
 mod parlor_talks_with_other_voice_libraries;
 mod participants_are_moved_muted_and_disconnected;
