@@ -8,8 +8,8 @@ use std::{sync::Arc, time::SystemTime};
 use parlor_gateway::{
     CategoryId, ChannelId, GuildId, MessageId, RoomFacts, RoomId, UserId, WebhookId,
     rest::{
-        AuditAction, AuditEntry, AuditQuery, Caller, Channel, MemberChange, NewInvite, NewMessage, NewRoom, NewWebhook, Overwrite,
-        PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
+        AuditAction, AuditEntry, AuditQuery, Caller, Channel, MemberChange, NewInvite, NewMessage, NewRoom, NewWebhook,
+        Overwrite, PostedMessage, Refusal, Rest, RestError, RoomChange, Webhook, WebhookPost,
     },
 };
 
