@@ -68,7 +68,7 @@ async fn who_has_priority_turns_the_others_down_to_a_fifth() {
     let speech = async {
         ear.hear(&call.users[0], 30).await;
         let speak = v1::SpeakOptions { format: pcm(), priority: 1, ..v1::SpeakOptions::default() };
-        let frames = (0..50).map(|turn| tone(1_500.0, turn)).collect();
+        let frames = (0..50).map(|turn| tone(1_500.0, turn));
         let messages = stream::iter(sending(&call.sessions[0], speak, frames));
         let answer = soon("the speech's end", call.clients[0].voice_sessions().send_audio(messages)).await;
         answer.expect("it is played");

@@ -57,7 +57,7 @@ async fn hearing_and_watching_end() {
         call.house.advance_the_clock(Duration::from_secs(2 * 3_600));
         (ear.failed().await, until_it_fails(&mut eye).await, until_it_fails(&mut both).await)
     };
-    let frames = (0..250).map(|turn| tone(440.0, turn)).collect();
+    let frames = (0..250).map(|turn| tone(440.0, turn));
     let speak = v1::SpeakOptions { format: pcm(), ..v1::SpeakOptions::default() };
     let messages = stream::iter(sending(&call.sessions[1], speak, frames));
     let mut client = call.clients[1].voice_sessions();
