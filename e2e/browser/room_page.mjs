@@ -3,6 +3,7 @@
 //     {"do":"open","url"}, optionally "scheme":"dark" and "width"      a new tab without a past; waits until it is drawn
 //     {"do":"until_list","rooms":{room:[user]}}                         the page lists exactly this
 //     {"do":"until_text","text"}                                        the page says this somewhere
+//     {"do":"until_option","text"}                                      this can be chosen from a list
 //     {"do":"tab_to","control"}                                         Tab, until the control of this name has the focus
 //     {"do":"press","key"}, {"do":"type","text"}                        the keyboard
 //     {"do":"audit"}            {"violations":[{"rule","where"}]}       what axe-core finds
@@ -58,6 +59,8 @@ const commands = {
   async until_text({ text }) {
     await page.getByText(text).first().waitFor();
   },
+
+  until_option: ({ text }) => page.locator("option", { hasText: text }).first().waitFor({ state: "attached" }),
 
   async tab_to({ control }) {
     const seen = [];

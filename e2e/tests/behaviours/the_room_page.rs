@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use discord_emulator::{
     ANN, BOB, ChannelEdit, ChannelKind, Fault, GAMES, LOBBY, NewChannel, OTHER_ROOM, Overwrite, OverwriteTarget,
-    PARLOR_DEV, Permissions,
+    PARLOR_DEV, Permissions, VOICE_CATEGORY,
 };
 use parlor_client::v1;
 use parlor_e2e::{House, Issuer, Process, Setup, Token, soon};
@@ -245,6 +245,77 @@ async fn rooms_with_policies_come_in_numbers_and_end_together() {
     press(&mut browser, "Escape").await;
     lists_the_truth(&mut browser, &house).await;
     assert_eq!(house.truth().len(), 3 + 3, "Tables 1, 3 and 4 are left");
+    browser.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_are_placed_labelled_and_closed_by_keyboard_alone() {
+    let house = house().await;
+    let mut browser = opened(&house).await;
+    let managed = async || {
+        let request = v1::ListRoomsRequest { managed_only: true, ..Default::default() };
+        house.parlor().await.list_rooms(request).await.unwrap().pop().expect("a room")
+    };
+    tab_to(&mut browser, "New room in Parlor Dev").await;
+    press(&mut browser, "Enter").await;
+    type_in(&mut browser, "Studio").await;
+    tab_to(&mut browser, "Where it stands, what it shows, an invite").await;
+    press(&mut browser, "Enter").await;
+    browser.ask(json!({"do": "until_option", "text": "Voice"})).await;
+    let fields = [("category_id", "Voice"), ("region", "rotterdam"), ("status", "On air"), ("labels", "team films")];
+    for (field, text) in fields {
+        tab_to(&mut browser, field).await;
+        type_in(&mut browser, text).await;
+    }
+    tab_to(&mut browser, "invite").await;
+    press(&mut browser, "Space").await;
+    tab_to(&mut browser, "Create room").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "A label is written like").await;
+    complains_of_nothing(&mut browser, "a room with everything").await;
+    assert_eq!(house.truth().len(), 3, "nothing is made of what is wrong");
+    tab_to(&mut browser, "labels").await;
+    browser.ask(json!({"do": "press", "key": "ControlOrMeta+A"})).await;
+    type_in(&mut browser, "team=films, size=big").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "https://discord.gg/").await;
+    complains_of_nothing(&mut browser, "an invite").await;
+    press(&mut browser, "Escape").await;
+    lists_the_truth(&mut browser, &house).await;
+    house.emulator.world(|world| {
+        let room = world.channels_named("Studio").next().expect("on Discord");
+        assert_eq!(room.parent_id, Some(VOICE_CATEGORY));
+        let ChannelKind::Voice(voice) = &room.kind else { panic!("a voice room") };
+        assert_eq!((voice.rtc_region.as_deref(), voice.status.as_deref()), (Some("rotterdam"), Some("On air")));
+        assert_eq!(world.invites(PARLOR_DEV).filter(|invite| invite.channel_id == room.id).count(), 1);
+    });
+    let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    assert_eq!(managed().await.labels, labels(&[("team", "films"), ("size", "big")]));
+
+    tab_to(&mut browser, "Change Studio").await;
+    press(&mut browser, "Enter").await;
+    browser.ask(json!({"do": "until_option", "text": "Voice"})).await;
+    tab_to(&mut browser, "category_id").await;
+    type_in(&mut browser, "None").await;
+    tab_to(&mut browser, "labels").await;
+    browser.ask(json!({"do": "press", "key": "ControlOrMeta+A"})).await;
+    type_in(&mut browser, "team=books").await;
+    tab_to(&mut browser, "access").await;
+    type_in(&mut browser, "Only").await;
+    tab_to(&mut browser, "private").await;
+    type_in(&mut browser, &ANN.to_string()).await;
+    complains_of_nothing(&mut browser, "closing a room").await;
+    press(&mut browser, "Enter").await;
+    says(&mut browser, "Studio was changed.").await;
+    house.emulator.world(|world| {
+        let room = world.channels_named("Studio").next().expect("on Discord");
+        let guild = world.guild(PARLOR_DEV).expect("there");
+        let may_enter = |user| guild.permissions_in(user, room).contains(Permissions::CONNECT);
+        assert!(may_enter(ANN) && !may_enter(BOB), "it is Ann's alone");
+        assert_eq!(room.parent_id, None);
+    });
+    let room = managed().await;
+    assert_eq!((room.labels, room.region.as_str()), (labels(&[("team", "books")]), "rotterdam"));
     browser.finish().await;
 }
 

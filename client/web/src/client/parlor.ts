@@ -21,6 +21,8 @@ import {
   type BatchCreateRoomsResponse,
   type BatchEndRoomsRequestSchema,
   type BatchEndRoomsResponse,
+  type Channel,
+  type ChannelKind,
   type CreateRoomRequestSchema,
   type CreateRoomResponse,
   type EndRoomRequestSchema,
@@ -132,6 +134,18 @@ export class Parlor {
     do {
       const page = await call(this.rooms.listRooms({ ...which, pageToken }, { timeoutMs: DEADLINE_MS }));
       found.push(...page.rooms);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    return found;
+  }
+
+  /** The channels of a guild, of these kinds or of all, page after page. Discord is asked. @throws CallError */
+  async listChannels(guildId: string, kinds: ChannelKind[] = []): Promise<Channel[]> {
+    const found: Channel[] = [];
+    let pageToken = "";
+    do {
+      const page = await call(this.rooms.listChannels({ guildId, kinds, pageToken }, { timeoutMs: DEADLINE_MS }));
+      found.push(...page.channels);
       pageToken = page.nextPageToken;
     } while (pageToken !== "");
     return found;

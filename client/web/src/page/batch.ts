@@ -11,6 +11,8 @@ export interface Result {
   readonly name: string;
   /** Not set where it was done. */
   readonly error: CallError | undefined;
+  /** An address that came of it. */
+  readonly link?: string | undefined;
 }
 
 /**

@@ -2,8 +2,11 @@ import type { VNode } from "preact";
 import { useRef, useState } from "preact/hooks";
 
 import { CallError, RoomKind, type Parlor, type Room } from "../client/index.ts";
+import { CategoryField } from "./category_field.tsx";
 import { Dialog } from "./dialog.tsx";
-import { TextField, wrongAbout } from "./field.tsx";
+import { Field, TextField, wrongAbout } from "./field.tsx";
+import { labelsInWords, readIds, readLabels } from "./labels.ts";
+import { LabelsField } from "./labels_field.tsx";
 import { PolicyFields, policyOf, written } from "./policy_fields.tsx";
 import { refusal } from "./words.ts";
 
@@ -12,6 +15,14 @@ type Progress =
   | { readonly state: "filling_in" }
   | { readonly state: "changing" }
   | { readonly state: "refused"; readonly error: CallError };
+
+/** Who may see a room from now on. Who may now only Discord knows. */
+type Access = "as_it_is" | "everybody" | "private";
+const ACCESS: readonly (readonly [Access, string])[] = [
+  ["as_it_is", "As it is"],
+  ["everybody", "Everybody whom its category lets in"],
+  ["private", "Only these users"],
+];
 
 interface ChangeRoomDialogProps {
   parlor: Parlor;
@@ -28,6 +39,10 @@ export function ChangeRoomDialog({ parlor, room, onClose, onChanged }: ChangeRoo
     status: room.status,
     userLimit: room.userLimit === 0 ? "" : String(room.userLimit),
     policy: written(room.policy),
+    categoryId: room.categoryId,
+    labels: labelsInWords(room.labels),
+    access: "as_it_is" as Access,
+    privateTo: "",
   }).current;
   const [progress, setProgress] = useState<Progress>({ state: "filling_in" });
   const [form, setForm] = useState(before);
@@ -36,14 +51,17 @@ export function ChangeRoomDialog({ parlor, room, onClose, onChanged }: ChangeRoo
     setForm((old) => ({ ...old, [name]: value }));
 
   const submit = async (): Promise<void> => {
-    const policy = policyOf(form.policy);
-    if (progress.state === "changing" || !policy) {
+    const [policy, labels] = [policyOf(form.policy), readLabels(form.labels)];
+    if (progress.state === "changing" || !policy || labels === "wrong") {
       return;
     }
     const paths = [
       ...(form.displayName === before.displayName ? [] : ["display_name"]),
       ...(form.status === before.status ? [] : ["status"]),
       ...(form.userLimit === before.userLimit ? [] : ["user_limit"]),
+      ...(form.categoryId === before.categoryId ? [] : ["category_id"]),
+      ...(form.labels === before.labels ? [] : ["labels"]),
+      ...(form.access === "as_it_is" ? [] : ["private"]),
       ...(JSON.stringify(form.policy) === JSON.stringify(before.policy) ? [] : ["policy"]),
     ];
     if (paths.length === 0) {
@@ -59,6 +77,9 @@ export function ChangeRoomDialog({ parlor, room, onClose, onChanged }: ChangeRoo
         status: form.status,
         userLimit: Number(form.userLimit) || 0,
         policy,
+        categoryId: form.categoryId,
+        labels,
+        ...(form.access === "private" && { private: { userIds: readIds(form.privateTo) } }),
         force: !room.managed,
         auditLogReason: reason.trim(),
         requestId: crypto.randomUUID(),
@@ -110,6 +131,38 @@ export function ChangeRoomDialog({ parlor, room, onClose, onChanged }: ChangeRoo
         value={form.userLimit}
         onValue={set("userLimit")}
       />
+      <CategoryField
+        parlor={parlor}
+        guildId={room.guildId}
+        value={form.categoryId}
+        error={error}
+        onValue={set("categoryId")}
+      />
+      {room.managed && <LabelsField value={form.labels} error={error} onValue={set("labels")} />}
+      <Field label="Who may see and join it" name="access" wrong={wrongAbout(error, "private", "This list")}>
+        {(described) => (
+          <select
+            {...described}
+            value={form.access}
+            onChange={(event) => set("access")(event.currentTarget.value as Access)}
+          >
+            {ACCESS.map(([value, label]) => (
+              <option key={value} value={value}>
+                {label}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
+      {form.access === "private" && (
+        <TextField
+          label="Their ids"
+          name="private"
+          wrong={wrongAbout(error, "private.user_ids", "One of these")}
+          value={form.privateTo}
+          onValue={set("privateTo")}
+        />
+      )}
       {room.managed && <PolicyFields written={form.policy} error={error} onWrite={set("policy")} />}
       <TextField
         label="Reason, for the guild's audit log"

@@ -12,8 +12,11 @@ import {
   type RoomPolicy,
 } from "../client/index.ts";
 import { inParts, type Result } from "./batch.ts";
+import { CategoryField } from "./category_field.tsx";
 import { Dialog } from "./dialog.tsx";
 import { TextField, wrongAbout } from "./field.tsx";
+import { readIds, readLabels } from "./labels.ts";
+import { LabelsField } from "./labels_field.tsx";
 import { PolicyFields, policyOf, written } from "./policy_fields.tsx";
 import { Results } from "./results.tsx";
 import { refusal } from "./words.ts";
@@ -30,6 +33,11 @@ const EMPTY = {
   count: "",
   kilobits: "",
   privateTo: "",
+  categoryId: "",
+  region: "",
+  status: "",
+  labels: "",
+  hasInvite: false,
   policy: written(undefined),
 };
 type Form = typeof EMPTY;
@@ -39,8 +47,8 @@ type Progress =
   | { readonly state: "filling_in" }
   | { readonly state: "making"; readonly results: readonly Result[]; readonly of: number }
   | { readonly state: "refused"; readonly error: CallError }
-  /** Several rooms, of which not all were made. */
-  | { readonly state: "made_in_part"; readonly results: readonly Result[] };
+  /** Rooms of which there is more to tell: not all were made, or invites were. */
+  | { readonly state: "made"; readonly results: readonly Result[] };
 
 interface NewRoomDialogProps {
   parlor: Parlor;
@@ -55,6 +63,7 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
   const [progress, setProgress] = useState<Progress>({ state: "filling_in" });
   const [form, setForm] = useState<Form>(EMPTY);
   const [isMore, setMore] = useState(false);
+  const [isPlaced, setPlaced] = useState(false);
   // One id for this room: pressing the button again after an answer that was lost makes no second one. Another room
   // needs another id, so it is renewed with every change.
   const requestId = useRef<string>(crypto.randomUUID());
@@ -66,26 +75,31 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
     if (progress.state === "making") {
       return;
     }
-    const policy = policyOf(form.policy);
-    if (!policy) {
-      setMore(true);
+    const [policy, labels] = [policyOf(form.policy), readLabels(form.labels)];
+    if (!policy || labels === "wrong") {
+      setMore(isMore || !policy);
+      setPlaced(isPlaced || labels === "wrong");
       return;
     }
-    const requests = requestsFor(form, policy, guild, requestId.current);
+    const requests = requestsFor(form, policy, labels, guild, requestId.current);
     const making = (results: readonly Result[]): void => setProgress({ state: "making", results, of: requests.length });
     making([]);
     try {
       const [only] = requests;
       if (only && requests.length === 1) {
-        await parlor.createRoom(only);
-        onMade(`${only.displayName} was created.`);
+        const { invite } = await parlor.createRoom(only);
+        if (invite) {
+          setProgress({ state: "made", results: [{ name: only.displayName, error: undefined, link: invite.url }] });
+        } else {
+          onMade(`${only.displayName} was created.`);
+        }
         return;
       }
       const results = await inParts(requests, (part) => createAll(parlor, part), making);
-      if (results.every(({ error }) => error === undefined)) {
+      if (results.every(({ error, link }) => error === undefined && link === undefined)) {
         onMade(`${results.length} rooms were created.`);
       } else {
-        setProgress({ state: "made_in_part", results });
+        setProgress({ state: "made", results });
       }
     } catch (thrown) {
       setProgress({ state: "refused", error: CallError.from(thrown) });
@@ -93,7 +107,7 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
   };
 
   const title = `New room in ${guild.displayName}`;
-  if (progress.state === "made_in_part") {
+  if (progress.state === "made") {
     return (
       <Dialog title={title} onClose={onClose} onSubmit={onClose}>
         <Results results={progress.results} of={progress.results.length} done="was created" />
@@ -108,7 +122,8 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
   const error = progress.state === "refused" ? progress.error : undefined;
   const isMaking = progress.state === "making";
   const hidden = ["bitrate_bps", "private", "policy.empty_timeout", "policy.departure_timeout", "policy.max_duration"];
-  const isHiddenWrong = hidden.some((field) => error?.wrongFields.some((one) => one.field.startsWith(field)));
+  const isWrong = (fields: readonly string[]): boolean =>
+    fields.some((field) => error?.wrongFields.some((one) => one.field.startsWith(field)));
   return (
     <Dialog title={title} onClose={onClose} onSubmit={() => void submit()}>
       {error && (
@@ -143,7 +158,7 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
         value={form.userLimit}
         onValue={set("userLimit")}
       />
-      <details open={isMore || isHiddenWrong} onToggle={(event) => setMore(event.currentTarget.open)}>
+      <details open={isMore || isWrong(hidden)} onToggle={(event) => setMore(event.currentTarget.open)}>
         <summary>When it ends, who may see it, several at once</summary>
         <div class="more-fields">
           <PolicyFields written={form.policy} error={error} onWrite={set("policy")} />
@@ -176,6 +191,49 @@ export function NewRoomDialog({ parlor, guild, onClose, onMade }: NewRoomDialogP
           </div>
         </div>
       </details>
+      <details
+        open={isPlaced || isWrong(["category_id", "region", "status", "labels", "invite"])}
+        onToggle={(event) => setPlaced(event.currentTarget.open)}
+      >
+        <summary>Where it stands, what it shows, an invite</summary>
+        <div class="more-fields">
+          <CategoryField
+            parlor={parlor}
+            guildId={guild.guildId}
+            value={form.categoryId}
+            error={error}
+            onValue={set("categoryId")}
+          />
+          <TextField
+            label="Voice region, such as rotterdam (empty to let Discord choose)"
+            name="region"
+            wrong={wrongAbout(error, "region", "This region")}
+            maxLength={100}
+            value={form.region}
+            onValue={set("region")}
+          />
+          {form.kind === RoomKind.VOICE && (
+            <TextField
+              label="Status line"
+              name="status"
+              wrong={wrongAbout(error, "status", "This line")}
+              maxLength={500}
+              value={form.status}
+              onValue={set("status")}
+            />
+          )}
+          <LabelsField value={form.labels} error={error} onValue={set("labels")} />
+          <label class="check">
+            <input
+              type="checkbox"
+              name="invite"
+              checked={form.hasInvite}
+              onChange={(event) => set("hasInvite")(event.currentTarget.checked)}
+            />
+            Make an invite, which anybody can use
+          </label>
+        </div>
+      </details>
       <TextField
         label="Reason, for the guild's audit log"
         name="audit_log_reason"
@@ -202,8 +260,14 @@ function countOf({ count }: Form): number {
 }
 
 /** One request for each room. Those of several are told apart by their number, and so are their ids. */
-function requestsFor(form: Form, policy: RoomPolicy, guild: Guild, requestId: string): CreateRoomRequest[] {
-  const userIds = form.privateTo.split(/[\s,;]+/).filter((id) => id !== "");
+function requestsFor(
+  form: Form,
+  policy: RoomPolicy,
+  labels: Record<string, string>,
+  guild: Guild,
+  requestId: string,
+): CreateRoomRequest[] {
+  const userIds = readIds(form.privateTo);
   const common: MessageInitShape<typeof CreateRoomRequestSchema> = {
     guildId: guild.guildId,
     kind: form.kind,
@@ -211,6 +275,11 @@ function requestsFor(form: Form, policy: RoomPolicy, guild: Guild, requestId: st
     bitrateBps: (Number(form.kilobits) || 0) * 1_000,
     auditLogReason: form.reason.trim(),
     policy,
+    labels,
+    categoryId: form.categoryId,
+    region: form.region.trim(),
+    status: form.kind === RoomKind.VOICE ? form.status.trim() : "",
+    ...(form.hasInvite && { invite: {} }),
     ...(userIds.length > 0 && { private: { userIds } }),
   };
   const name = form.displayName.trim();
@@ -234,5 +303,6 @@ async function createAll(parlor: Parlor, requests: readonly CreateRoomRequest[])
   return results.map(({ outcome }, index) => ({
     name: requests[index]?.displayName || `Room ${index + 1}`,
     error: outcome.case === "failure" ? CallError.ofItem(outcome.value) : undefined,
+    link: outcome.case === "created" ? outcome.value.invite?.url : undefined,
   }));
 }

@@ -22,13 +22,28 @@ export function Results({ results, of, done }: ResultsProps): VNode {
         {failed > 0 && `, ${failed} failed`}
       </p>
       <ul tabIndex={0} aria-label="Results">
-        {results.map(({ name, error }, index) => (
+        {results.map(({ name, error, link }, index) => (
           <li key={index} class={error ? "wrong" : undefined}>
             <strong>{name}</strong> {error ? `– ${inWords(error)}` : done}
+            {link && (
+              <>
+                {": "}
+                <InviteLink url={link} />
+              </>
+            )}
           </li>
         ))}
       </ul>
     </div>
+  );
+}
+
+/** An invite, to be opened or copied. */
+export function InviteLink({ url }: { url: string }): VNode {
+  return (
+    <a href={url} target="_blank" rel="noreferrer">
+      {url}
+    </a>
   );
 }
 
