@@ -179,6 +179,45 @@ async fn more_streams_than_a_subject_may_hold() {
     assert!(error.retry_after.is_some());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_into_a_room_that_is_gone() {
+    let house = House::start().await;
+    let scope = "rooms:write messages:write".to_owned();
+    let parlor = house.parlor_with(&Issuer::get().sign(&Token { scope, ..Token::default() })).await;
+    let room = parlor.create_room(create(&PARLOR_DEV.to_string(), "Short")).await.expect("made");
+    let message =
+        v1::SendMessageRequest { channel_id: room.room_id.clone(), content: "Hello".to_owned(), ..Default::default() };
+    parlor.rooms().send_message(message.clone()).await.expect("it is there");
+    parlor.end_room(end(&room.room_id)).await.expect("ended");
+    let refused = parlor.rooms().send_message(message).await.map_err(CallError::from);
+    let error = assert_refused(refused, Code::NotFound, "CHANNEL_UNKNOWN");
+    assert_eq!(error.metadata["channel_id"], room.room_id);
+}
+
+/// What Discord refuses for a reason of its own says what has to be otherwise, and what it limits says for how long.
+#[tokio::test(flavor = "multi_thread")]
+async fn preconditions_and_limits_of_discords_have_their_details() {
+    use tonic_types::StatusExt as _;
+    let house = House::start().await;
+    let scope = "messages:write".to_owned();
+    let mut rooms = house.parlor_with(&Issuer::get().sign(&Token { scope, ..Token::default() })).await.rooms();
+    let message =
+        v1::SendMessageRequest { channel_id: LOBBY.to_string(), content: "Hello".to_owned(), ..Default::default() };
+    house.emulator.inject(answer(400, r#"{"message":"Message was blocked by automatic moderation","code":200000}"#));
+    let blocked = rooms.send_message(message.clone()).await.expect_err("it is blocked");
+    let unmet = blocked.get_details_precondition_failure().expect("a PreconditionFailure").violations;
+    assert_eq!((blocked.code(), unmet[0].r#type.as_str()), (Code::FailedPrecondition, "MESSAGE_FILTER"));
+    let slow =
+        r#"{"message":"This action cannot be performed due to slowmode rate limit","code":20016,"retry_after":7.5}"#;
+    house.emulator.inject(answer(400, slow));
+    let limited = rooms.send_message(message).await.expect_err("it is too early");
+    let reason = limited.get_details_error_info().expect("an ErrorInfo").reason;
+    assert_eq!((limited.code(), reason.as_str()), (Code::ResourceExhausted, "DISCORD_RATE_LIMITED"));
+    let delay = limited.get_details_retry_info().and_then(|retry| retry.retry_delay);
+    assert_eq!(delay, Some(Duration::from_millis(7_500)));
+    assert!(limited.get_details_quota_failure().is_some());
+}
+
 /// One answer of Discord's with this status and body.
 fn answer(status: u16, body: &str) -> Fault {
     let mut answer = discord_emulator::RestAnswer { status, ..Default::default() };

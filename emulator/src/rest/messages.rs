@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::access::channel_with;
 use super::error::ApiError;
-use super::form::Form;
+use super::form::{Form, read_snowflake};
 use super::{Caller, Desk, Handled, Refused, Reply};
 use crate::world::{Author, ChannelId, ChannelKind, Message, MessageId, NewMessage, Permissions, wire};
 
@@ -99,6 +99,7 @@ impl Draft {
                 }
             }
         }
+        check_mentions(form);
         form.finish()?;
         if content.trim().is_empty() && embeds.is_empty() {
             return Err(ApiError::EmptyMessage);
@@ -110,5 +111,21 @@ impl Draft {
     pub(super) fn by(self, author: Author) -> NewMessage {
         let Self { content, tts, embeds, nonce } = self;
         NewMessage { author, content, tts, embeds, nonce }
+    }
+}
+
+/// How many users a message may name as those to notify (Discord docs, resources/message, "Allowed Mentions Object").
+const MAX_NOTIFIED: usize = 100;
+
+fn check_mentions(form: &mut Form) {
+    let Some(users) = form.raw("allowed_mentions").and_then(|mentions| mentions.get("users")).cloned() else { return };
+    let users = users.as_array().cloned().unwrap_or_default();
+    if users.len() > MAX_NOTIFIED {
+        let message = format!("Must be {MAX_NOTIFIED} or fewer in length.");
+        form.refuse(&["allowed_mentions", "users"], "BASE_TYPE_MAX_LENGTH", &message);
+    }
+    for (index, user) in users.iter().enumerate().filter(|(_, user)| read_snowflake(user).is_none()) {
+        let message = format!("Value {user} is not snowflake.");
+        form.refuse(&["allowed_mentions", "users", &index.to_string()], "NUMBER_TYPE_COERCE", &message);
     }
 }
