@@ -22,6 +22,7 @@ mod callers_who_call_too_often_are_told_when_to_come_back;
 mod discord_faults_converge;
 mod each_request_makes_one_room;
 mod every_close_code_has_its_consequence;
+mod every_call_asks_what_the_token_allows;
 mod every_language_sees_the_same_events;
 mod every_metric_is_described;
 mod every_room_is_told_that_somebody_listens;
