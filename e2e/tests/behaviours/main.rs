@@ -33,6 +33,7 @@ mod how_good_a_call_is_can_be_read;
 mod libraries_and_parlors_talk_in_one_call;
 mod nobody_elses_channel_is_taken;
 mod limits_of_discord_are_told_precisely;
+mod lists_come_in_pages;
 mod one_call_hears_and_speaks;
 mod parlor_talks_with_other_voice_libraries;
 mod participants_are_moved_muted_and_disconnected;

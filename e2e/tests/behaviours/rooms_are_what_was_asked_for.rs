@@ -1,7 +1,8 @@
 //! Every field of a room reaches Discord and comes back; labels find rooms; batches end item by item.
 
 use discord_emulator::{
-    ANN, ChannelKind, Fault, GAMES, GENERAL, LOBBY, OTHER_GUILD, PARLOR_DEV, Permissions, VOICE_CATEGORY,
+    ANN, ChannelKind, Fault, GAMES, GENERAL, InviteCode, LOBBY, OTHER_GUILD, OverwriteTarget, PARLOR_DEV, Permissions,
+    VOICE_CATEGORY,
 };
 use parlor_client::v1::{self, batch_create_rooms_result, batch_end_rooms_result};
 use parlor_e2e::{House, Issuer, Process, Token};
@@ -348,4 +349,72 @@ async fn channels_are_listed_page_by_page_and_messages_reach_them() {
     let foreign = message(LOBBY.to_string(), OTHER_GUILD.to_string(), 4);
     assert_eq!(stranger.rooms().send_message(foreign).await.expect_err("foreign").code(), Code::PermissionDenied);
     assert_eq!(house.emulator.world(|world| world.messages(GENERAL).len()), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overwrites_private_roles_and_invites_are_as_discord_sees_them() {
+    let house = House::start().await;
+    let discord = &house.emulator;
+    let parlor = house.parlor().await;
+    let bot = discord.bot(house.bot_token()).expect("it is logged in");
+    let (everyone, role) = discord.world(|world| {
+        let roles = &world.guild(PARLOR_DEV).expect("there").roles;
+        let role = roles.values().find(|role| role.bot_id.is_some()).expect("the bot has one");
+        (PARLOR_DEV.everyone(), role.id)
+    });
+    let overwrites_of = |room: &v1::Room| {
+        let id = room.room_id.parse().expect("an id");
+        let overwrites = discord.world(|world| world.channel(id).expect("it is there").overwrites.clone());
+        overwrites.into_iter().map(|one| (one.target, one.allow, one.deny)).collect::<Vec<_>>()
+    };
+    let (none, entry) = (Permissions::NONE, Permissions::VIEW_CHANNEL | Permissions::CONNECT);
+
+    let overwrite = |id: String, kind: v1::permission_overwrite::Kind, allow: &[&str], deny: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        v1::PermissionOverwrite { id, kind: kind.into(), allow: names(allow), deny: names(deny) }
+    };
+    let kinds = (v1::permission_overwrite::Kind::Role, v1::permission_overwrite::Kind::Member);
+    let quiet = v1::CreateRoomRequest {
+        private: None,
+        permission_overwrites: vec![
+            overwrite(everyone.to_string(), kinds.0, &[], &["SPEAK"]),
+            overwrite(ANN.to_string(), kinds.1, &["SPEAK", "MUTE_MEMBERS"], &["DEAFEN_MEMBERS"]),
+        ],
+        ..everything()
+    };
+    let quiet = parlor.create_room(quiet).await.expect("made");
+    let (may, may_not) = (Permissions::SPEAK | Permissions::MUTE_MEMBERS, Permissions::DEAFEN_MEMBERS);
+    let everybody = (OverwriteTarget::Role(everyone), none, Permissions::SPEAK);
+    assert_eq!(overwrites_of(&quiet), [everybody, (OverwriteTarget::Member(ANN), may, may_not)]);
+
+    let private = v1::PrivateRoom { user_ids: vec![ANN.to_string()], role_ids: vec![role.to_string()] };
+    let private = parlor.create_room(v1::CreateRoomRequest { private: Some(private), ..everything() }).await;
+    let found = overwrites_of(&private.expect("made"));
+    for wanted in [
+        (OverwriteTarget::Role(everyone), none, entry),
+        (OverwriteTarget::Role(role), entry, none),
+        (OverwriteTarget::Member(ANN), entry, none),
+        (OverwriteTarget::Member(bot), entry, none),
+    ] {
+        assert!(found.contains(&wanted), "{wanted:?} is not among {found:?}");
+    }
+    assert_eq!(found.len(), 4);
+
+    let asked = v1::InviteOptions {
+        max_age: Some(prost_types::Duration { seconds: 3_600, nanos: 0 }),
+        max_uses: 3,
+        temporary: true,
+    };
+    let for_ever = v1::InviteOptions::default();
+    for (options, age, uses) in [(asked, 3_600, 3), (for_ever, 0, 0)] {
+        let request = v1::CreateRoomRequest { private: None, invite: Some(options), ..everything() };
+        let made = parlor.rooms().create_room(request).await.expect("made").into_inner();
+        let (room, invite) = (made.room.expect("a room"), made.invite.expect("an invite"));
+        assert_eq!(invite.url, format!("https://discord.gg/{}", invite.code));
+        assert_eq!(invite.expires_at.is_some(), age > 0);
+        let seen = discord.world(|world| world.invite(&InviteCode::new(&invite.code)).expect("it is there").clone());
+        assert_eq!(seen.channel_id.to_string(), room.room_id);
+        assert_eq!((seen.terms.max_age.as_secs(), seen.terms.max_uses), (age, uses));
+        assert_eq!(seen.terms.temporary, options.temporary);
+    }
 }
