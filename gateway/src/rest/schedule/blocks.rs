@@ -72,6 +72,11 @@ impl Blocks {
         found.filter(|until| *until > now).max()
     }
 
+    /// When nothing that is blocked now is blocked any more.
+    pub(super) fn latest(&self, now: Instant) -> Instant {
+        self.until.values().copied().fold(now, Instant::max)
+    }
+
     /// A limit was hit that is not a bucket's.
     pub(super) fn block(&mut self, meta: &Meta, kind: LimitKind, until: Instant, now: Instant) {
         let whole = || vec![Blocked::Field(meta.route, meta.resource, None)];

@@ -125,6 +125,11 @@ impl Buckets {
         self.met.get(key).map_or(now, |bucket| bucket.foreseen(ahead, now))
     }
 
+    /// When every bucket that was met lets through a request before which `ahead` others go.
+    pub(super) fn latest(&self, ahead: usize, now: Instant) -> Instant {
+        self.met.values().map(|bucket| bucket.foreseen(ahead, now)).fold(now, Instant::max)
+    }
+
     /// When the tenant's turn in the bucket begins.
     pub(super) fn turn(&self, key: &BucketKey, tenant: &Tenant) -> u64 {
         self.met.get(key).map_or(0, |bucket| bucket.turns.start(tenant))

@@ -91,8 +91,30 @@ impl Scheduler {
         self.foreseen_behind(meta, &key, (in_bucket, in_all), lane, now)
     }
 
+    /// When everything that waits is sent, however much of it stands in one queue, by what is known now: a look that costs
+    /// little, because nearly always there is time.
+    pub(super) fn all_sent(&self, now: Instant) -> Instant {
+        let waiting = self.waiting.len();
+        let paused = match self.gate.ready() {
+            Ready::At(at) => at.max(now),
+            Ready::Now | Ready::AfterAnAnswer => now,
+        };
+        let rate = u32::try_from(waiting / self.limits.per_second.max(1)).unwrap_or(u32::MAX);
+        let limits = &self.limits.invalid;
+        let spent = self.budget.below(limits.shed.min(limits.stop)).unwrap_or(now);
+        let begun = self.waiting.values().map(|waiting| waiting.not_before);
+        [paused + Duration::from_secs(1) * rate, self.buckets.latest(waiting, now), self.blocks.latest(now), spent]
+            .into_iter()
+            .chain(begun)
+            .fold(now, Instant::max)
+    }
+
     /// The first of those that wait who is not sent before its deadline, by what is known now.
     pub(super) fn doomed(&self, now: Instant) -> Option<(Ticket, Unanswered)> {
+        let soonest = self.waiting.values().map(|waiting| waiting.meta.deadline).min()?;
+        if self.all_sent(now) < soonest {
+            return None;
+        }
         let urgencies = self.urgencies(now);
         let (mut lines, mut in_all) = (BTreeMap::<BucketKey, Line<'_>>::new(), Line::default());
         let mut keys = Vec::with_capacity(self.waiting.len());

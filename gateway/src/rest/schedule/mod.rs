@@ -148,13 +148,16 @@ impl Scheduler {
         if let Some(denial) = self.blocks.denial(&meta, now) {
             return Err(Unanswered::Denied(denial));
         }
-        let foreseen = self.foreseen(&meta, now);
-        if foreseen >= meta.deadline {
-            return Err(self.too_late(&meta, foreseen, now));
+        if self.all_sent(now) >= meta.deadline {
+            let foreseen = self.foreseen(&meta, now);
+            if foreseen >= meta.deadline {
+                return Err(self.too_late(&meta, foreseen, now));
+            }
         }
         let of_tenant = self.waiting.values().filter(|waiting| waiting.meta.tenant == meta.tenant).count();
         if self.waiting.len() >= self.limits.queue || of_tenant >= self.limits.queue_per_tenant {
-            let retry_after = (foreseen - now).max(Duration::from_secs(1));
+            let foreseen = self.foreseen(&meta, now);
+            let retry_after = foreseen.saturating_duration_since(now).max(Duration::from_secs(1));
             return Err(Unanswered::RateLimited { retry_after });
         }
         let ticket = Ticket(self.next);
