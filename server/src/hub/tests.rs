@@ -378,8 +378,7 @@ fn a_filter_that_nothing_matches_walks_the_log_in_steps() {
         Client::new(stage.subscribe(Order { filter: mixed.into(), ..order(after(&cursor)) }).expect("opens"));
     stage.apply(voice(2, 5, Some(1)));
     while client.seen.last() != Some(&stage.head()) {
-        client.read(&stage, stage.now);
-        assert!(client.subscription.has_more() || client.seen.last() == Some(&stage.head()), "it would wait forever");
+        assert!(client.read(&stage, stage.now) || client.subscription.has_more(), "it would wait for ever");
     }
 }
 
