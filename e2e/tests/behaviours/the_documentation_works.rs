@@ -3,7 +3,7 @@
 
 use std::{fs, process::Stdio};
 
-use discord_emulator::PARLOR_DEV;
+use discord_emulator::{LOBBY, PARLOR_DEV};
 use parlor_client::Picture;
 use parlor_e2e::{House, Page, Terminal, pages, programs, root, soon, workplace};
 use serde_json::Value;
@@ -57,7 +57,8 @@ async fn run(house: &House, mut page: Page) {
             }
             // A program of its own, which another test runs.
             "rust" => {
-                let program = fs::read_to_string(root().join("client/examples/first_room.rs")).unwrap();
+                let example = if code.contains("parlor.events(") { "follow" } else { "first_room" };
+                let program = fs::read_to_string(root().join(format!("client/examples/{example}.rs"))).unwrap();
                 assert_eq!(program, code, "{name}: this is not the program that it says it is");
             }
             other => panic!("{name}: nobody runs {other:?}:\n{}", block.code),
@@ -135,6 +136,42 @@ async fn the_rust_program_runs() {
     assert!(output.status.success());
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains(" is in From Rust"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_program_that_follows_goes_on_where_it_was() {
+    let house = House::start().await;
+    let folder = workplace();
+    let start = || {
+        let mut program = Command::new(programs().join("examples/follow"))
+            .current_dir(folder.path())
+            .env("PARLOR_ADDR", house.api().to_string())
+            .env("PARLOR_TOKEN", house.token())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("cargo builds examples for a test of the workspace");
+        let lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        (program, lines)
+    };
+    let entry = |line: String| {
+        let number = line.strip_prefix("entry ").and_then(|rest| rest.split_once(':'));
+        number.unwrap_or_else(|| panic!("no entry: {line}")).0.parse::<u64>().unwrap()
+    };
+    let (mut first, mut lines) = start();
+    let line = soon("the snapshot", lines.next_line()).await.unwrap().expect("a line");
+    assert_eq!(line, "0 people in voice");
+    house.emulator.user("ann").joins(LOBBY);
+    let at = entry(soon("an event", lines.next_line()).await.unwrap().expect("a line"));
+    first.kill().await.unwrap();
+    house.emulator.user("ann").leaves();
+    let (_second, mut lines) = start();
+    let mut next = entry(soon("an event", lines.next_line()).await.unwrap().expect("a line"));
+    if next == at {
+        // It was killed between printing and storing: at worst one comes twice.
+        next = entry(soon("an event", lines.next_line()).await.unwrap().expect("a line"));
+    }
+    assert_eq!(next, at + 1, "no snapshot, and nothing is missing");
 }
 
 /// `make reference` writes the pages of docs/reference; this says when they are old.

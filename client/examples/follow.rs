@@ -1,0 +1,33 @@
+//! Follows who is in which room for good: goes on where it was, over its own end and the server's.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program's own output")]
+
+use std::fs;
+
+use parlor_client::{Event, Parlor, Start, Watch};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = format!("http://{}", std::env::var("PARLOR_ADDR")?);
+    let parlor = Parlor::connect(&address, &std::env::var("PARLOR_TOKEN")?).await?;
+    let start = match fs::read_to_string("position") {
+        Ok(stored) => Start::After(stored.parse()?),
+        Err(_) => Start::Snapshot,
+    };
+    let mut events = parlor.events(Watch { start, ..Watch::default() }).await?;
+    while let Some(event) = events.next().await? {
+        match event {
+            Event::Snapshot(everything) => println!("{} people in voice", everything.participants.len()),
+            Event::Changed(change) => {
+                println!("entry {}: {change:?}", events.frame().map_or(0, |frame| frame.sequence))
+            }
+            Event::Disconnected { why, retry_in } => eprintln!("{why}; again in {retry_in:?}"),
+            _ => {}
+        }
+        // After the event was dealt with: at worst one comes twice, none is lost.
+        if let Some(position) = events.position() {
+            fs::write("position", position.to_string())?;
+        }
+    }
+    Ok(())
+}
