@@ -56,6 +56,7 @@ pub(super) async fn run(link: Link, stop: CancellationToken) {
         Some(Err(CredentialsRefused)) => return refused().await,
         Some(Ok(info)) => info,
     };
+    metrics::gauge!("parlor_identify_remaining").set(f64::from(info.session_starts.remaining));
     let shards = shards.unwrap_or(info.shards);
     let config = GatewayConfig {
         token,

@@ -284,6 +284,11 @@ impl Subscription {
             }
         }
         self.behind = self.scanned < state.log.head();
+        if self.behind {
+            // Only here: it would cost every delivery more than it tells, and who keeps up is not behind.
+            let entries = state.log.head().0 - self.scanned.0;
+            metrics::histogram!("parlor_stream_lag_entries").record(entries as f64);
+        }
         Ok(())
     }
 

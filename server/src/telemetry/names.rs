@@ -32,7 +32,7 @@ pub const STORE_COMMIT_SECONDS: &str = "parlor_store_commit_seconds";
 pub const STREAMS: &str = "parlor_streams";
 /// Streams that were reset because their client did not read.
 pub const STREAMS_STALLED: &str = "parlor_streams_stalled_total";
-/// How many entries streams were behind when they read, as a histogram.
+/// How far streams that need several steps to catch up are behind after each, in entries.
 pub const STREAM_LAG_ENTRIES: &str = "parlor_stream_lag_entries";
 /// Streams that could not continue from where they were, by `reason`.
 pub const RESETS: &str = "parlor_resets_total";
@@ -42,10 +42,8 @@ pub const DISCONTINUITIES: &str = "parlor_discontinuity_total";
 pub const GATEWAY_STATE: &str = "parlor_gateway_state";
 /// Connections to Discord's gateway that ended, by close `code`.
 pub const GATEWAY_RECONNECTS: &str = "parlor_gateway_reconnects_total";
-/// Identifies that Discord still allows today.
+/// Identifies that Discord still allowed today when the gateway was asked for, which is once for each process.
 pub const IDENTIFY_REMAINING: &str = "parlor_identify_remaining";
-/// From Discord's event to ours, in seconds.
-pub const UPSTREAM_LAG_SECONDS: &str = "parlor_upstream_lag_seconds";
 /// Requests to Discord, by `route` and `status`.
 pub const DISCORD_REQUESTS: &str = "parlor_discord_requests_total";
 /// Answers of the last ten minutes that count towards Discord's ban.
@@ -108,13 +106,12 @@ pub(super) fn describe() {
     describe_histogram!(STORE_COMMIT_SECONDS, Unit::Seconds, "How long it took to store one round of changes");
     describe_gauge!(STREAMS, "Open event streams");
     describe_counter!(STREAMS_STALLED, "Streams reset because their client did not read");
-    describe_histogram!(STREAM_LAG_ENTRIES, "Entries that a stream was behind when it read");
+    describe_histogram!(STREAM_LAG_ENTRIES, "Entries that a stream which catches up is behind");
     describe_counter!(RESETS, "Streams that could not continue from where they were");
     describe_counter!(DISCONTINUITIES, "Times that Discord's session could not be resumed");
     describe_gauge!(GATEWAY_STATE, "Discord's gateway: 0 stale, 1 resuming, 2 reconciling, 3 live, -1 failed");
     describe_counter!(GATEWAY_RECONNECTS, "Connections to Discord's gateway that ended, by close code");
-    describe_gauge!(IDENTIFY_REMAINING, "Identifies that Discord still allows today");
-    describe_histogram!(UPSTREAM_LAG_SECONDS, Unit::Seconds, "From Discord's event to ours");
+    describe_gauge!(IDENTIFY_REMAINING, "Identifies that Discord still allowed at the start");
     describe_counter!(DISCORD_REQUESTS, "Requests to Discord, by route and status");
     describe_gauge!(DISCORD_INVALID_REQUESTS, "Answers of the last ten minutes that count towards Discord's ban");
     describe_gauge!(VOICE_SESSIONS, "Voice sessions");

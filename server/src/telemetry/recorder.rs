@@ -66,7 +66,6 @@ impl std::fmt::Debug for Metrics {
 pub(super) fn builder() -> PrometheusBuilder {
     let buckets = [
         (names::RPC_DURATION, &names::RPC_DURATION_BUCKETS[..]),
-        (names::UPSTREAM_LAG_SECONDS, &names::RPC_DURATION_BUCKETS),
         (names::STREAM_LAG_ENTRIES, &LAG_BUCKETS),
         (names::DISCORD_WAIT_SECONDS, &names::DISCORD_WAIT_BUCKETS),
     ];
