@@ -51,6 +51,8 @@ pub struct Setup {
     pub discord: discord_emulator::Config,
     /// Settings of the server: key and value, as flags give them.
     pub settings: Vec<(&'static str, String)>,
+    /// What is changed about them once they have been read, beyond what they may say.
+    pub adjust: Option<fn(&mut Config)>,
 }
 
 impl Setup {
@@ -58,6 +60,13 @@ impl Setup {
     #[must_use]
     pub fn set(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.settings.push((key, value.into()));
+        self
+    }
+
+    /// Changes the server's settings once they have been read: to what nobody may set, for what no test can wait for.
+    #[must_use]
+    pub fn adjusted(mut self, adjust: fn(&mut Config)) -> Self {
+        self.adjust = Some(adjust);
         self
     }
 
@@ -124,7 +133,11 @@ impl House {
     }
 
     async fn start_server(&mut self) {
-        let server = start_server(self.config(), Arc::clone(&self.ahead)).await;
+        let mut config = self.config();
+        if let Some(adjust) = self.setup.adjust {
+            adjust(&mut config);
+        }
+        let server = start_server(config, Arc::clone(&self.ahead)).await;
         self.addresses = Some((server.api_addr(), server.ops_addr()));
         self.server = Some(server);
         self.until_live().await;

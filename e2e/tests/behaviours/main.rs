@@ -46,6 +46,7 @@ mod rooms_are_what_was_asked_for;
 mod rooms_come_through_chaos;
 mod rooms_end_by_their_policy;
 mod sources_are_as_loud_as_was_asked;
+mod streams_end_and_beat_as_promised;
 mod the_documentation_works;
 mod the_readme_works;
 mod the_room_page;
