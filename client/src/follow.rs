@@ -96,7 +96,8 @@ impl Follower {
             failures: 0,
             gaps: 0,
             filter_id: held.as_ref().and_then(|position| position.filter_id.clone()),
-            picture: Picture::after(held.as_ref().and_then(|position| position.sequence)),
+            picture: Picture::of_rooms(watch.rooms.iter().cloned())
+                .after(held.as_ref().and_then(|position| position.sequence)),
             whole: false,
             parts: Snapshot::default(),
             held,

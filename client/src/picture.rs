@@ -1,6 +1,9 @@
 //! Who is in which room, folded from the frames of a subscription.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use parlor_proto::v1::{
     self, SubscribeVoiceEventsResponse, room::State, subscribe_voice_events_response::Body, voice_event::Kind,
@@ -27,12 +30,20 @@ pub struct Picture {
     cursor: String,
     sequence: Option<u64>,
     in_snapshot: bool,
+    /// The rooms that the subscription asked for; empty for all.
+    asked: Arc<BTreeSet<String>>,
 }
 
 impl Picture {
-    /// An empty picture, of which the next frame has to follow this position.
-    pub(crate) fn after(sequence: Option<u64>) -> Self {
-        Self { sequence, ..Self::default() }
+    /// An empty picture, to be folded from a subscription that asks for these rooms alone. Whoever leaves them is out of
+    /// the picture: where they go on to is not told.
+    pub fn of_rooms(rooms: impl IntoIterator<Item = String>) -> Self {
+        Self { asked: Arc::new(rooms.into_iter().collect()), ..Self::default() }
+    }
+
+    /// The next frame has to follow this position.
+    pub(crate) fn after(self, sequence: Option<u64>) -> Self {
+        Self { sequence, ..self }
     }
 
     /// Folds a frame in, after checking that nothing is missing before it.
@@ -45,7 +56,7 @@ impl Picture {
         }
         match &frame.body {
             Some(Body::SnapshotBegin(_)) => {
-                *self = Self { in_snapshot: true, ..Self::default() };
+                *self = Self { in_snapshot: true, asked: Arc::clone(&self.asked), ..Self::default() };
             }
             Some(Body::SnapshotItems(items)) => {
                 self.guilds.extend(items.guilds.iter().map(|guild| (guild.guild_id.clone(), guild.clone())));
@@ -112,6 +123,13 @@ impl Picture {
             Kind::ParticipantLeft(v1::ParticipantLeft { participant: Some(participant) }) => {
                 self.participants.remove(&key(participant));
             }
+            Kind::GuildUpdated(v1::GuildUpdated { guild: Some(guild), left }) => {
+                if *left {
+                    self.guilds.remove(&guild.guild_id);
+                } else {
+                    self.guilds.insert(guild.guild_id.clone(), guild.clone());
+                }
+            }
             // A server that leaves out what an event is about is not one of ours.
             Kind::RoomCreated(_)
             | Kind::RoomUpdated(_)
@@ -119,7 +137,8 @@ impl Picture {
             | Kind::ParticipantJoined(_)
             | Kind::ParticipantMoved(_)
             | Kind::ParticipantUpdated(_)
-            | Kind::ParticipantLeft(_) => {}
+            | Kind::ParticipantLeft(_)
+            | Kind::GuildUpdated(_) => {}
         }
     }
 
@@ -132,6 +151,11 @@ impl Picture {
     }
 
     fn put_participant(&mut self, participant: &v1::Participant) {
+        if !self.asked.is_empty() && !self.asked.contains(&participant.room_id) {
+            // Gone to where this subscription does not look; nobody would say when they leave from there.
+            self.participants.remove(&key(participant));
+            return;
+        }
         self.participants.insert(key(participant), participant.clone());
     }
 }
@@ -170,11 +194,46 @@ mod tests {
 
     #[test]
     fn a_frame_of_a_kind_that_is_not_known_has_its_place_in_the_chain() {
-        let mut picture = Picture::after(Some(4));
+        let mut picture = Picture::default().after(Some(4));
         let unknown = SubscribeVoiceEventsResponse { body: None, ..at(4, 5, Body::Bookmark(v1::Bookmark::default())) };
         picture.fold(&unknown).expect("follows");
         picture.fold(&at(5, 6, joined("ann", "lobby"))).expect("follows what was not understood");
         assert_eq!(picture.sequence(), Some(6));
+    }
+
+    #[test]
+    fn whoever_leaves_the_rooms_that_were_asked_for_is_no_ghost() {
+        let somebody = |room: &str| {
+            let (user_id, guild_id) = ("ann".to_owned(), "g".to_owned());
+            Some(v1::Participant { user_id, guild_id, room_id: room.to_owned(), ..Default::default() })
+        };
+        let moved = |from: &str, to: &str| {
+            let it = v1::ParticipantMoved { participant: somebody(to), from_room_id: from.to_owned() };
+            let kind = Some(Kind::ParticipantMoved(it));
+            Body::Event(v1::VoiceEvent { kind, ..Default::default() })
+        };
+        let mut picture = Picture::of_rooms(["lobby".to_owned()]);
+        picture.fold(&at(0, 1, joined("ann", "lobby"))).expect("follows");
+        picture.fold(&at(1, 2, moved("lobby", "games"))).expect("follows");
+        assert_eq!(["lobby", "games"].map(|room| picture.participants(room).count()), [0, 0]);
+        picture.fold(&at(2, 6, moved("games", "lobby"))).expect("follows");
+        assert_eq!(["lobby", "games"].map(|room| picture.participants(room).count()), [1, 0]);
+    }
+
+    #[test]
+    fn a_guild_is_what_was_last_told_of_it() {
+        let told = |name: &str, left: bool| {
+            let guild = v1::Guild { guild_id: "g".into(), display_name: name.into(), ..Default::default() };
+            let kind = Some(Kind::GuildUpdated(v1::GuildUpdated { guild: Some(guild), left }));
+            Body::Event(v1::VoiceEvent { kind, ..Default::default() })
+        };
+        let names = |picture: &Picture| picture.guilds().map(|guild| guild.display_name.clone()).collect::<Vec<_>>();
+        let mut picture = Picture::default();
+        picture.fold(&at(0, 1, told("Guild", false))).expect("follows");
+        picture.fold(&at(1, 2, told("Renamed", false))).expect("follows");
+        assert_eq!(names(&picture), ["Renamed"]);
+        picture.fold(&at(2, 3, told("Renamed", true))).expect("follows");
+        assert_eq!(names(&picture), [""; 0]);
     }
 
     #[test]

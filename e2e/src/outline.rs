@@ -87,6 +87,10 @@ fn kind(line: &Value, name: &str) -> Option<Kind> {
         "participant_moved" => {
             Kind::ParticipantMoved(v1::ParticipantMoved { participant, from_room_id: text(line, "from") })
         }
+        "guild_updated" => {
+            let guild = Some(v1::Guild { guild_id: text(line, "guild"), ..v1::Guild::default() });
+            Kind::GuildUpdated(v1::GuildUpdated { guild, left: false })
+        }
         _ => return None,
     })
 }

@@ -8,6 +8,8 @@ use parlor_proto::v1::{self, room::State, voice_event::Kind};
 /// Rooms and people as the changes tell them.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
+    /// Name, and whether it is available.
+    guilds: BTreeMap<GuildId, (String, bool)>,
     rooms: BTreeMap<(GuildId, String), v1::Room>,
     /// By user: somebody is in at most one room of a guild.
     people: BTreeMap<(GuildId, String), v1::Participant>,
@@ -36,6 +38,7 @@ impl Fold {
             Kind::RoomCreated(it) => {
                 let room = of_guild(guild, it.room.as_ref());
                 assert_eq!(room.state(), State::Active);
+                assert!(self.guilds.contains_key(&guild), "a room of a guild that was not told of");
                 let before = self.rooms.insert((guild, room.room_id.clone()), room.clone());
                 assert_eq!(before, None, "created a second time");
             }
@@ -78,6 +81,18 @@ impl Fold {
                 assert_eq!(before.room_id, person.room_id, "an update that moves");
                 assert_ne!(before, person, "an update that changes nothing");
             }
+            Kind::GuildUpdated(it) => {
+                let shown = it.guild.as_ref().expect("an event about no guild");
+                assert_eq!(shown.guild_id, guild.to_string());
+                if it.left {
+                    self.guilds.remove(&guild).expect("left before it came");
+                    assert!(self.rooms.keys().all(|(of, _)| *of != guild), "left before its rooms had ended");
+                } else {
+                    let now = (shown.display_name.clone(), shown.available);
+                    let before = self.guilds.insert(guild, now.clone());
+                    assert_ne!(before, Some(now), "an update that changes nothing");
+                }
+            }
         }
     }
 
@@ -94,13 +109,17 @@ impl Fold {
     pub(crate) fn agrees_with(&self, directory: &Directory) {
         let mut rooms = BTreeMap::new();
         let mut people = BTreeMap::new();
+        let mut guilds = BTreeMap::new();
         for (id, guild) in directory.snapshot().guilds {
+            let shown = guild.to_proto();
+            guilds.insert(id, (shown.display_name, shown.available));
             let live = guild.room_ids().map(|room| guild.room(room).expect("a room that is listed is there"));
             rooms.extend(live.map(|room| ((id, room.room_id.clone()), uncounted(room))));
             people.extend(guild.participants().map(|(_, user, shown)| ((id, user.to_string()), shown)));
         }
         let told: BTreeMap<_, _> =
             self.rooms.iter().map(|(key, room)| (key.clone(), uncounted(room.clone()))).collect();
+        assert_eq!(self.guilds, guilds, "guilds were told otherwise than they are");
         assert_eq!(told, rooms, "rooms were told otherwise than they are");
         assert_eq!(self.people, people, "people were told otherwise than they are");
     }
@@ -130,5 +149,6 @@ fn touched(kind: &Kind) -> Touched {
         Kind::ParticipantLeft(it) => Touched::One(place(&it.participant)),
         Kind::ParticipantMoved(it) => Touched::Both { from: id(&it.from_room_id), to: place(&it.participant) },
         Kind::ParticipantUpdated(it) => Touched::One(place(&it.participant)),
+        Kind::GuildUpdated(_) => Touched::All,
     }
 }

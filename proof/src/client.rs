@@ -344,6 +344,7 @@ impl Client {
                 })?;
                 self.chained = Some(frame.sequence);
                 self.hold(frame, picture, parlor);
+                // Whatever kinds it wants to hear of: a snapshot shows everything.
                 self.looks_right(parlor)?;
                 Stage::Tail
             }
@@ -422,7 +423,7 @@ impl Client {
             return Ok(());
         };
         self.hold(frame, held.picture, parlor);
-        self.looks_right(parlor)
+        if self.wish.hears_every_kind() { self.looks_right(parlor) } else { Ok(()) }
     }
 
     fn hold(&mut self, frame: &SubscribeVoiceEventsResponse, picture: Picture, parlor: &Parlor) {
@@ -438,7 +439,7 @@ impl Client {
 
     /// Snapshot and tail make the picture of their position.
     fn looks_right(&self, parlor: &Parlor) -> Result<(), Broken> {
-        let Some(held) = self.held.as_ref().filter(|_| self.wish.hears_every_kind()) else { return Ok(()) };
+        let Some(held) = &self.held else { return Ok(()) };
         let Some(scene) = parlor.chronicle.scenes(held.position).last() else { return Ok(()) };
         let timed = |picture: Picture| if parlor.chronicle.knows_times { picture } else { picture.timeless() };
         let (holds, should) = (timed(self.wish.view(&held.picture)), timed(self.wish.view(&scene.picture)));

@@ -132,10 +132,17 @@ impl Discord {
     /// What was late arrives.
     pub fn late_arrives(&mut self) {
         for update in std::mem::take(&mut self.late) {
-            if let Update::Within(guild, _) = &update {
+            if let Update::Within(guild, _) | Update::GuildChanged { guild, .. } = &update {
                 self.drifts(guild_number(*guild));
             }
             self.send(update);
+        }
+    }
+
+    /// A guild takes another name while a description may be on its way that has the old one: only a newer one tells.
+    pub fn describes_anew(&mut self, guild: u8) {
+        if self.owed.contains_key(&guild) {
+            self.drifts(guild);
         }
     }
 

@@ -35,6 +35,9 @@ pub struct Seen {
     pub joined_at: i64,
 }
 
+/// What a guild itself shows: its name, and whether it is available.
+pub type Face = (String, bool);
+
 /// Somebody in a guild.
 pub type Who = (GuildId, UserId);
 
@@ -58,6 +61,8 @@ pub enum Fact {
     Left(Who, RoomId),
     Moved(Who, RoomId, Seen),
     Changed(Who, Seen),
+    /// How a guild is now; `None` where it is gone.
+    Guild(GuildId, Option<Face>),
     Gap(GuildId, v1::discontinuity::Reason, Window),
 }
 
@@ -94,6 +99,10 @@ impl Fact {
                     Kind::ParticipantUpdated(it) => {
                         seen(it.participant.as_ref()).map(|(who, seen)| Self::Changed(who, seen))?
                     }
+                    Kind::GuildUpdated(it) => {
+                        let (id, face) = guild(it.guild.as_ref().ok_or_else(odd)?)?;
+                        Self::Guild(id, Some(face).filter(|_| !it.left))
+                    }
                 };
                 if id::<GuildId>(&event.guild_id)? == fact.guild() { Ok(fact) } else { Err(odd()) }
             }
@@ -111,7 +120,7 @@ impl Fact {
     pub fn guild(&self) -> GuildId {
         match self {
             Self::Created(_, room) | Self::Updated(_, room) => room.guild,
-            Self::Ended(guild, ..) | Self::Gap(guild, ..) => *guild,
+            Self::Ended(guild, ..) | Self::Gap(guild, ..) | Self::Guild(guild, _) => *guild,
             Self::Joined((guild, _), _)
             | Self::Left((guild, _), _)
             | Self::Moved((guild, _), ..)
@@ -127,7 +136,7 @@ impl Fact {
             }
             Self::Joined(_, seen) | Self::Changed(_, seen) => vec![seen.room],
             Self::Moved(_, from, seen) => vec![*from, seen.room],
-            Self::Gap(..) => Vec::new(),
+            Self::Gap(..) | Self::Guild(..) => Vec::new(),
         }
     }
 
@@ -141,6 +150,7 @@ impl Fact {
             Self::Left(..) => Some(VoiceEventKind::ParticipantLeft),
             Self::Moved(..) => Some(VoiceEventKind::ParticipantMoved),
             Self::Changed(..) => Some(VoiceEventKind::ParticipantUpdated),
+            Self::Guild(..) => Some(VoiceEventKind::GuildUpdated),
             Self::Gap(..) => None,
         }
     }
@@ -150,7 +160,12 @@ impl Fact {
     pub fn timeless(mut self) -> Self {
         match &mut self {
             Self::Joined(_, seen) | Self::Moved(_, _, seen) | Self::Changed(_, seen) => seen.joined_at = 0,
-            Self::Created(..) | Self::Updated(..) | Self::Ended(..) | Self::Left(..) | Self::Gap(..) => {}
+            Self::Created(..)
+            | Self::Updated(..)
+            | Self::Ended(..)
+            | Self::Left(..)
+            | Self::Guild(..)
+            | Self::Gap(..) => {}
         }
         self
     }
@@ -159,6 +174,8 @@ impl Fact {
 /// Who is in which room.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Picture {
+    /// The guilds.
+    pub guilds: BTreeMap<GuildId, Face>,
     /// The rooms that have not ended.
     pub rooms: BTreeMap<RoomId, Room>,
     /// Everybody in a room.
@@ -172,7 +189,9 @@ impl Picture {
     /// Where it does not fit.
     pub fn fold(&mut self, fact: &Fact, strict: bool) -> Result<(), Broken> {
         let fits = match fact {
-            Fact::Created(id, room) => self.rooms.insert(*id, room.clone()).is_none(),
+            Fact::Created(id, room) => {
+                self.rooms.insert(*id, room.clone()).is_none() && self.guilds.contains_key(&room.guild)
+            }
             Fact::Updated(id, room) => self.rooms.insert(*id, room.clone()).is_some(),
             Fact::Ended(_, id, _) => {
                 self.rooms.remove(id).is_some() && self.people.values().all(|seen| seen.room != *id)
@@ -190,6 +209,10 @@ impl Picture {
                 let before = self.people.insert(*who, seen.clone());
                 before.is_some_and(|before| before.room == seen.room && before != *seen)
             }
+            Fact::Guild(id, Some(face)) => self.guilds.insert(*id, face.clone()).as_ref() != Some(face),
+            Fact::Guild(id, None) => {
+                self.guilds.remove(id).is_some() && self.rooms.values().all(|room| room.guild != *id)
+            }
             Fact::Gap(..) => true,
         };
         if fits || !strict { Ok(()) } else { Err(Broken::new(format!("{fact:?} does not fit what was told before"))) }
@@ -201,6 +224,10 @@ impl Picture {
     /// Where something comes twice, or somebody is in a room that is not there.
     pub fn put(&mut self, items: &v1::SnapshotItems) -> Result<BTreeSet<RoomId>, Broken> {
         let mut ended = BTreeSet::new();
+        for shown in &items.guilds {
+            let (id, face) = guild(shown)?;
+            self.guilds.insert(id, face);
+        }
         for shown in &items.rooms {
             let (id, it) = room(Some(shown))?;
             let fresh = match shown.state() {
@@ -226,9 +253,11 @@ impl Picture {
     /// What somebody may see of it who hears of these guilds and rooms.
     #[must_use]
     pub fn only(&self, guild: impl Fn(GuildId) -> bool, room: impl Fn(RoomId) -> bool) -> Self {
+        let guilds = self.guilds.iter().filter(|(id, _)| guild(**id));
         let rooms = self.rooms.iter().filter(|(id, it)| guild(it.guild) && room(**id));
         let people = self.people.iter().filter(|((id, _), it)| guild(*id) && room(it.room));
         Self {
+            guilds: guilds.map(|(id, it)| (*id, it.clone())).collect(),
             rooms: rooms.map(|(id, it)| (*id, it.clone())).collect(),
             people: people.map(|(who, it)| (*who, it.clone())).collect(),
         }
@@ -244,6 +273,9 @@ impl Picture {
 
 impl fmt::Display for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (id, (name, available)) in &self.guilds {
+            write!(f, "({id} {name}{}) ", if *available { "" } else { " away" })?;
+        }
         for (id, room) in &self.rooms {
             write!(f, "[{id} {}{}] ", room.name, if room.managed { " ours" } else { "" })?;
         }
@@ -256,6 +288,10 @@ impl fmt::Display for Picture {
 
 fn id<T: FromStr>(text: &str) -> Result<T, Broken> {
     text.parse().map_err(|_| Broken::new(format!("`{text}` is not an id")))
+}
+
+fn guild(shown: &v1::Guild) -> Result<(GuildId, Face), Broken> {
+    Ok((id(&shown.guild_id)?, (shown.display_name.clone(), shown.available)))
 }
 
 fn room(shown: Option<&v1::Room>) -> Result<(RoomId, Room), Broken> {

@@ -176,6 +176,12 @@ impl History {
 
     fn turn(&mut self, guild: u8, turn: Turn) {
         let id = guild_id(guild);
+        if turn == Turn::IsRenamed {
+            let updates = self.world.rename_guild(guild);
+            self.discord.describes_anew(guild);
+            self.tell(guild, updates);
+            return;
+        }
         let it = &mut self.world.guilds[usize::from(guild)];
         match turn {
             Turn::BotJoins if !it.member => {
@@ -202,7 +208,7 @@ impl History {
                     self.discord.describe(guild, described, Fate::Once);
                 }
             }
-            Turn::BotJoins | Turn::BotLeaves | Turn::OutageBegins | Turn::OutageEnds => {}
+            Turn::BotJoins | Turn::BotLeaves | Turn::OutageBegins | Turn::OutageEnds | Turn::IsRenamed => {}
         }
     }
 
@@ -336,6 +342,7 @@ impl History {
         let mut truth = Picture::default();
         for (guild, it) in (0..).zip(&self.world.guilds).filter(|(_, it)| it.member) {
             let id = guild_id(guild);
+            truth.guilds.insert(id, (self.world.name(guild), true));
             for (room, name) in &it.rooms {
                 truth.rooms.insert(*room, crate::fact::Room { guild: id, name: name.clone(), managed: false });
             }

@@ -12,7 +12,7 @@ use parlor_gateway::{
 use parlor_proto::v1::{UpstreamState, discontinuity::Reason as Cause, room_ended::Reason};
 
 use crate::{
-    fact::{Fact, Picture, Room, Window},
+    fact::{Face, Fact, Picture, Room, Window},
     world::{Look, Person},
 };
 
@@ -46,6 +46,7 @@ enum Link {
 
 #[derive(Clone, Debug, Default)]
 struct Guild {
+    name: String,
     rooms: BTreeMap<RoomId, (String, bool)>,
     people: BTreeMap<UserId, Person>,
     /// Rooms that ended, whether they were ours, and when.
@@ -129,14 +130,15 @@ impl Known {
                 {
                     known.gap.get_or_insert((Cause::SessionLost, since));
                 }
-                let told = gone.into_iter().flat_map(|guild| self.leave(guild, wall)).collect();
+                let mut told: Vec<Vec<Fact>> = gone.into_iter().flat_map(|guild| self.leave(guild, wall)).collect();
                 for guild in guilds {
-                    let known = self.guilds.entry(guild).or_default();
-                    if known.described {
-                        known.gap.get_or_insert((Cause::SessionLost, since));
-                    }
-                    known.waiting = Some(Vec::new());
-                    known.outdated = None;
+                    told.extend(self.turns(guild, |known| {
+                        if known.described {
+                            known.gap.get_or_insert((Cause::SessionLost, since));
+                        }
+                        known.waiting = Some(Vec::new());
+                        known.outdated = None;
+                    }));
                 }
                 told
             }
@@ -156,17 +158,21 @@ impl Known {
                 Vec::new()
             }
             Update::Guild(snapshot) => self.described(snapshot, wall),
-            Update::GuildUnavailable(guild) => {
-                let known = self.guilds.entry(guild).or_default();
+            Update::GuildUnavailable(guild) => self.turns(guild, |known| {
                 if known.described {
                     known.gap.get_or_insert((Cause::GuildOutage, wall));
                 }
                 known.waiting = None;
                 known.outdated = None;
                 known.headless = false;
-                Vec::new()
-            }
+            }),
             Update::GuildLeft(guild) => self.leave(guild, wall),
+            Update::GuildChanged { guild, name, .. } if self.guilds.contains_key(&guild) => {
+                self.turns(guild, |known| {
+                    known.headless &= known.name == name;
+                    known.name = name;
+                })
+            }
             Update::GuildChanged { .. } => Vec::new(),
             Update::Within(guild, news) => {
                 if let Some(known) = self.guilds.get_mut(&guild) {
@@ -181,16 +187,28 @@ impl Known {
         }
     }
 
+    /// Something becomes of a guild itself: it is told where that shows, or where the guild is new.
+    fn turns(&mut self, id: GuildId, turn: impl FnOnce(&mut Guild)) -> Vec<Vec<Fact>> {
+        let before = self.guilds.get(&id).map(Guild::face);
+        let known = self.guilds.entry(id).or_default();
+        turn(known);
+        let now = Some(known.face());
+        if before == now { Vec::new() } else { vec![vec![Fact::Guild(id, now)]] }
+    }
+
     fn leave(&mut self, guild: GuildId, wall: SystemTime) -> Vec<Vec<Fact>> {
         let Some(before) = self.guilds.remove(&guild) else { return Vec::new() };
         let mut told = vec![before.difference(&Guild::default(), guild, Reason::BotRemoved, false)];
+        told.push(vec![Fact::Guild(guild, None)]);
         told.extend(before.gap.map(|gap| vec![missing(guild, gap, wall)]));
         told
     }
 
     fn described(&mut self, snapshot: GuildSnapshot, wall: SystemTime) -> Vec<Vec<Fact>> {
         let id = snapshot.guild;
-        let before = self.guilds.remove(&id).unwrap_or_default();
+        let known = self.guilds.remove(&id);
+        let shown = known.as_ref().map(Guild::face);
+        let before = known.unwrap_or_default();
         let mut after = before.clone();
         let mut there = BTreeSet::new();
         let waiting = after.waiting.take().unwrap_or_default();
@@ -238,7 +256,15 @@ impl Known {
         let gap = after.gap.take();
         after.described = true;
         after.headless = false;
+        after.name = snapshot.name;
         let mut told = vec![before.difference(&after, id, Reason::ExternalDelete, true)];
+        let face = vec![Fact::Guild(id, Some(after.face()))];
+        match shown {
+            // A guild comes before its rooms, and is available again after what was found.
+            None => told.insert(0, face),
+            Some(shown) if shown != after.face() => told.push(face),
+            Some(_) => {}
+        }
         told.extend(gap.map(|gap| vec![missing(id, gap, wall)]));
         after.ending.retain(|room| after.rooms.contains_key(room));
         self.guilds.insert(id, after);
@@ -355,6 +381,7 @@ impl Known {
             known.headless |= !survives(RowKey::Guild(*id));
             if known.headless {
                 known.described = false;
+                known.name.clear();
                 known.gap = None;
                 known.waiting = Some(Vec::new());
             }
@@ -379,6 +406,7 @@ impl Known {
     pub fn picture(&self) -> Picture {
         let mut picture = Picture::default();
         for (id, known) in &self.guilds {
+            picture.guilds.insert(*id, known.face());
             let rooms = known.rooms.keys().map(|room| (*room, known.room(*id, *room)));
             picture.rooms.extend(rooms);
             picture.people.extend(known.shown().map(|(user, person)| ((*id, user), person.seen(user))));
@@ -393,6 +421,11 @@ impl Known {
 }
 
 impl Guild {
+    /// What it shows of itself.
+    fn face(&self) -> Face {
+        (self.name.clone(), self.described && self.gap.is_none())
+    }
+
     fn apply(&mut self, news: News, wall: SystemTime) {
         match news {
             News::Room(facts) => {

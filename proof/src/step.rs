@@ -25,6 +25,7 @@ pub enum Turn {
     BotLeaves,
     OutageBegins,
     OutageEnds,
+    IsRenamed,
 }
 
 /// One thing that happens.
@@ -90,8 +91,13 @@ fn step() -> impl Strategy<Value = Step> {
     let slot = || 0..SLOTS;
     let client = || 0..CLIENTS;
     let fate = prop_oneof![2 => Just(Fate::Twice), 1 => Just(Fate::Lost), 1 => Just(Fate::Late)];
-    let turn =
-        prop_oneof![Just(Turn::BotJoins), Just(Turn::BotLeaves), Just(Turn::OutageBegins), Just(Turn::OutageEnds)];
+    let turn = prop_oneof![
+        Just(Turn::BotJoins),
+        Just(Turn::BotLeaves),
+        Just(Turn::OutageBegins),
+        Just(Turn::OutageEnds),
+        Just(Turn::IsRenamed),
+    ];
     let with = prop_oneof![
         6 => Just(With::Held),
         3 => Just(With::Saved),

@@ -49,6 +49,8 @@ impl Person {
 /// A guild as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Guild {
+    /// How often it has been given another name.
+    pub renames: u32,
     /// Whether the bot is in it.
     pub member: bool,
     /// Whether Discord cannot serve it at the moment.
@@ -226,6 +228,17 @@ impl World {
         vec![Update::Within(id, News::MemberLeft(user))]
     }
 
+    /// What a guild is called.
+    pub fn name(&self, guild: u8) -> String {
+        format!("guild {guild}, name {}", self.guilds[usize::from(guild)].renames % 3)
+    }
+
+    /// A guild takes another name.
+    pub fn rename_guild(&mut self, guild: u8) -> Vec<Update> {
+        self.guilds[usize::from(guild)].renames += 1;
+        vec![Update::GuildChanged { guild: guild_id(guild), name: self.name(guild), bitrate_limit: None }]
+    }
+
     /// The whole of a guild as it is now, as Discord describes it.
     pub fn described(&self, guild: u8) -> Update {
         let (id, it) = (guild_id(guild), &self.guilds[usize::from(guild)]);
@@ -234,7 +247,7 @@ impl World {
         }
         Update::Guild(GuildSnapshot {
             guild: id,
-            name: format!("guild {guild}"),
+            name: self.name(guild),
             bitrate_limit: None,
             rooms: it.rooms.iter().map(|(room, name)| facts(id, *room, name)).collect(),
             voice_states: it.people.iter().map(|(user, person)| voice(id, *user, Some(*person))).collect(),

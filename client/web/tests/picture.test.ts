@@ -63,6 +63,28 @@ test("a guild comes with its first room and goes with the bot", () => {
   expect(picture.guilds().map((guild) => guild.guildId)).toEqual(["1"]);
 });
 
+test("a guild is what was last told of it", () => {
+  const told = (displayName: string, left = false) =>
+    ({ case: "guildUpdated", value: { guild: { guildId: "1", displayName }, left } }) as const;
+  const picture = folded(...snapshot(1, []), event(1, 2, told("Renamed")));
+  expect(picture.guilds().map((guild) => guild.displayName)).toEqual(["Renamed"]);
+  picture.fold(event(2, 3, told("Renamed", true)));
+  expect(picture.guilds()).toEqual([]);
+});
+
+test("whoever leaves the rooms that were asked for is no ghost", () => {
+  const moved = (roomId: string, fromRoomId: string) =>
+    ({ case: "participantMoved", value: { participant: { guildId: "1", roomId, userId: "7" }, fromRoomId } }) as const;
+  const picture = new Picture({ channelIds: ["12"] });
+  const inside = () => [picture.participants("12").length, picture.participants("9").length];
+  [...snapshot(1, [LOBBY]), joined(1, 2, "7", "12")].forEach((one) => picture.fold(one));
+  expect(inside()).toEqual([1, 0]);
+  picture.fold(event(2, 3, moved("9", "12")));
+  expect(inside()).toEqual([0, 0]);
+  picture.fold(event(3, 4, moved("12", "9")));
+  expect(inside()).toEqual([1, 0]);
+});
+
 test("ids are in the order of their numbers, which are too big for a number", () => {
   const ids = ["1100000000000000010", "99999999999999999", "1100000000000000009"];
   const picture = folded(...snapshot(1, ids.map((roomId) => ({ guildId: "1", roomId }))));

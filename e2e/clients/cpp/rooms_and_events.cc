@@ -127,6 +127,7 @@ void AddEvent(const v1::VoiceEvent& event, Json& json) {
       from = event.participant_moved().from_room_id();
       break;
     case v1::VoiceEvent::kParticipantUpdated: who = event.participant_updated().participant(); break;
+    case v1::VoiceEvent::kGuildUpdated: break;
     case v1::VoiceEvent::KIND_NOT_SET: break;
   }
   json.Text("kind", SetIn(event, "kind"))

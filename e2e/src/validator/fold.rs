@@ -8,9 +8,11 @@ use parlor_client::v1::{self, room::State, voice_event::Kind};
 
 use super::recording::Sight;
 
-/// Rooms by id, and people by guild and user.
+/// Guilds and rooms by id, and people by guild and user.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fold {
+    /// By id: the name, and whether it is available.
+    pub(super) guilds: BTreeMap<String, (String, bool)>,
     pub(super) rooms: BTreeMap<String, v1::Room>,
     pub(super) people: BTreeMap<(String, String), v1::Participant>,
 }
@@ -49,6 +51,7 @@ impl Subject {
 impl Fold {
     /// Puts in what a part of a snapshot holds.
     pub fn put_items(&mut self, items: &v1::SnapshotItems) {
+        items.guilds.iter().for_each(|guild| self.put_guild(guild));
         items.rooms.iter().for_each(|room| self.put_room(room));
         for participant in &items.participants {
             self.people.insert(key(participant), participant.clone());
@@ -85,6 +88,17 @@ impl Fold {
                 let room = it.participant.as_ref().map(|participant| participant.room_id.clone()).unwrap_or_default();
                 self.enter(it.participant.as_ref(), Some(&room))
             }
+            Kind::GuildUpdated(it) => {
+                let guild = it.guild.as_ref().ok_or("no guild")?;
+                let id = &guild.guild_id;
+                if it.left {
+                    let known = self.guilds.remove(id).is_some();
+                    return known.then_some(()).ok_or_else(|| format!("guild {id} is left and was never told of"));
+                }
+                let changes = self.guilds.get(id) != Some(&(guild.display_name.clone(), guild.available));
+                self.put_guild(guild);
+                changes.then_some(()).ok_or_else(|| format!("guild {id} changes to what it was"))
+            }
             Kind::ParticipantLeft(it) => {
                 let participant = it.participant.as_ref().ok_or("no participant")?;
                 let was = self.people.remove(&key(participant)).map(|known| known.room_id);
@@ -106,6 +120,11 @@ impl Fold {
         self.rooms.contains_key(room).then_some(()).ok_or_else(|| format!("{user} is in {room}, which does not exist"))
     }
 
+    fn put_guild(&mut self, guild: &v1::Guild) {
+        // How many rooms there are is told by the rooms themselves.
+        self.guilds.insert(guild.guild_id.clone(), (guild.display_name.clone(), guild.available));
+    }
+
     fn put_room(&mut self, room: &v1::Room) {
         if room.state() == State::Ended {
             self.rooms.remove(&room.room_id);
@@ -120,9 +139,11 @@ impl Fold {
     /// What somebody sees of it who sees so much.
     #[must_use]
     pub fn seen_by(&self, sight: &Sight) -> Self {
+        let guilds = self.guilds.iter().filter(|(id, _)| sight.guild(id));
         let rooms = self.rooms.iter().filter(|(id, room)| sight.guild(&room.guild_id) && sight.room(id));
         let people = self.people.iter().filter(|((guild, _), each)| sight.guild(guild) && sight.room(&each.room_id));
         Self {
+            guilds: guilds.map(|(id, face)| (id.clone(), face.clone())).collect(),
             rooms: rooms.map(|(id, room)| (id.clone(), room.clone())).collect(),
             people: people.map(|(key, each)| (key.clone(), each.clone())).collect(),
         }

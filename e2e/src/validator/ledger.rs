@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) guild: String,
     /// When the server learned of it.
     pub(super) learned: Timestamp,
-    /// `None` = every room of the guild.
+    /// `None` = every room of the guild, whichever are asked for.
     rooms: Option<[String; 2]>,
     /// `None` for a discontinuity.
     kind: Option<VoiceEventKind>,
@@ -85,6 +85,7 @@ pub(super) fn outline(body: &Body) -> Option<Outline> {
     let room = |room: &Option<v1::Room>| room.as_ref().map(|room| room.room_id.clone()).unwrap_or_default();
     let place = |who: &Option<v1::Participant>| who.as_ref().map(|who| who.room_id.clone()).unwrap_or_default();
     let (room, from, kind) = match event.kind.as_ref()? {
+        Kind::GuildUpdated(_) => return Some((event.guild_id.clone(), None, Some(VoiceEventKind::GuildUpdated))),
         Kind::RoomCreated(it) => (room(&it.room), None, VoiceEventKind::RoomCreated),
         Kind::RoomUpdated(it) => (room(&it.room), None, VoiceEventKind::RoomUpdated),
         Kind::RoomEnded(it) => (room(&it.room), None, VoiceEventKind::RoomEnded),

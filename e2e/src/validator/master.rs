@@ -214,7 +214,7 @@ fn changed(event: &parlor_client::v1::VoiceEvent, fold: &Fold) -> Vec<(Subject, 
         Some(Kind::ParticipantLeft(it)) => person(&it.participant),
         Some(Kind::ParticipantMoved(it)) => person(&it.participant),
         Some(Kind::ParticipantUpdated(it)) => person(&it.participant),
-        None => None,
+        Some(Kind::GuildUpdated(_)) | None => None,
     };
     subject.map(|subject| (subject.clone(), fold.face(&subject))).into_iter().collect()
 }

@@ -98,6 +98,7 @@ fn in_short(frame: &v1::SubscribeVoiceEventsResponse) -> Option<Vec<Value>> {
         Kind::ParticipantLeft(it) => of_user("participant_left", &it.participant, ""),
         Kind::ParticipantMoved(it) => of_user("participant_moved", &it.participant, &it.from_room_id),
         Kind::ParticipantUpdated(it) => of_user("participant_updated", &it.participant, ""),
+        Kind::GuildUpdated(_) => ("guild_updated", String::new(), String::new(), String::new()),
     };
     Some(vec![json!(frame.sequence), json!(kind), json!(room), json!(user), json!(from)])
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use parlor_proto::v1;
 
+use super::guild::Guild;
 use crate::id::{GuildId, RoomId};
 
 /// One change of state, or the word that some may be missing. It becomes one entry of the event log.
@@ -74,6 +75,19 @@ impl Emitter {
             kind: Some(kind),
         };
         self.changes.push(Change { guild, rooms, body: ChangeBody::Event(event) });
+    }
+
+    /// A guild is like this now.
+    pub(super) fn guild(&mut self, guild: &Guild) {
+        let it = v1::GuildUpdated { guild: Some(guild.to_proto()), left: false };
+        self.event(guild.id, Touched::All, v1::voice_event::Kind::GuildUpdated(it));
+    }
+
+    /// A guild is no longer ours.
+    pub(super) fn guild_left(&mut self, guild: &Guild) {
+        let last = v1::Guild { available: false, ..guild.to_proto() };
+        let it = v1::GuildUpdated { guild: Some(last), left: true };
+        self.event(guild.id, Touched::All, v1::voice_event::Kind::GuildUpdated(it));
     }
 
     pub(super) fn discontinuity(&mut self, guild: GuildId, from: SystemTime, reason: v1::discontinuity::Reason) {

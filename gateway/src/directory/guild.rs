@@ -104,6 +104,11 @@ impl Guild {
         }
     }
 
+    /// What is shown of the guild itself: its name, and whether what is known of it is what Discord tells.
+    pub(super) fn face(&self) -> (&str, bool) {
+        (&self.name, self.knowledge == Knowledge::Live)
+    }
+
     /// The ids of all rooms that have not ended.
     pub fn room_ids(&self) -> impl Iterator<Item = RoomId> {
         self.rooms.keys().copied()

@@ -181,18 +181,16 @@ impl Directory {
                 Vec::new()
             }
             Update::Guild(snapshot) => self.guild_described(snapshot, now),
-            Update::GuildUnavailable(guild) => {
-                self.guild_unavailable(guild, now);
-                Vec::new()
-            }
+            Update::GuildUnavailable(guild) => self.guild_unavailable(guild, now),
             Update::GuildLeft(guild) => self.guild_left(guild, v1::Origin::Gateway, now),
             Update::GuildChanged { guild, name, bitrate_limit } => {
-                if let Some(known) = self.guilds.get_mut(&guild) {
-                    let known = Arc::make_mut(known);
+                if !self.guilds.contains_key(&guild) {
+                    return Vec::new();
+                }
+                self.change_guild(guild, now, |known| {
                     known.name = name;
                     known.bitrate_limit = bitrate_limit.or(known.bitrate_limit);
-                }
-                Vec::new()
+                })
             }
             Update::Within(guild, news) => match self.early.get_mut(&guild) {
                 Some(early) => {
@@ -308,12 +306,27 @@ impl Directory {
             changes.extend(self.guild_left(guild, v1::Origin::Reconcile, now));
         }
         for guild in listed {
-            let known = self.guilds.entry(guild).or_insert_with(|| Arc::new(Guild::awaited(guild)));
-            Arc::make_mut(known).knowledge = known.knowledge.in_new_session(since);
+            changes.extend(self.change_guild(guild, now, |known| {
+                known.knowledge = known.knowledge.in_new_session(since);
+            }));
             self.early.insert(guild, Early::default());
             self.outdated.remove(&guild);
         }
         changes
+    }
+
+    /// Changes what is known of a guild itself, and tells of it where that shows. One that was not known is told of.
+    fn change_guild(&mut self, id: GuildId, now: SystemTime, change: impl FnOnce(&mut Guild)) -> Vec<Change> {
+        let is_new = !self.guilds.contains_key(&id);
+        let known = Arc::make_mut(self.guilds.entry(id).or_insert_with(|| Arc::new(Guild::awaited(id))));
+        let (name, available) = known.face();
+        let before = (name.to_owned(), available);
+        change(known);
+        let mut emit = Emitter::new(v1::Origin::Gateway, now);
+        if is_new || known.face() != (before.0.as_str(), before.1) {
+            emit.guild(known);
+        }
+        emit.finish()
     }
 
     fn connection_lost(&mut self, shard: ShardIndex, loss: Loss, last_heard: SystemTime) {
@@ -354,26 +367,38 @@ impl Directory {
         let newly_joined = known.is_none();
         let origin = if newly_joined { v1::Origin::Gateway } else { v1::Origin::Reconcile };
         let mut emit = Emitter::new(origin, now);
-        let guild = self.guilds.entry(id).or_insert_with(|| Arc::new(Guild::awaited(id)));
+        let guild = Arc::make_mut(self.guilds.entry(id).or_insert_with(|| Arc::new(Guild::awaited(id))));
         let before = guild.knowledge;
-        Arc::make_mut(guild).reconcile(snapshot, self.self_user, &mut emit);
+        if newly_joined {
+            // A guild comes before its rooms.
+            guild.name.clone_from(&snapshot.name);
+            guild.knowledge = Knowledge::Live;
+            emit.guild(guild);
+        }
+        let (name, available) = guild.face();
+        let shown = (name.to_owned(), available);
+        guild.reconcile(snapshot, self.self_user, &mut emit);
+        // What is shown is what Discord tells only after the difference.
+        if guild.face() != (shown.0.as_str(), shown.1) {
+            emit.guild(guild);
+        }
         if let Some((since, reason)) = before.gap() {
             emit.discontinuity(id, since, reason);
         }
         emit.finish()
     }
 
-    fn guild_unavailable(&mut self, guild: GuildId, now: SystemTime) {
+    fn guild_unavailable(&mut self, guild: GuildId, now: SystemTime) -> Vec<Change> {
         self.early.remove(&guild);
         self.outdated.remove(&guild);
-        let known = self.guilds.entry(guild).or_insert_with(|| Arc::new(Guild::awaited(guild)));
-        let knowledge = match known.knowledge {
-            Knowledge::Awaited => Knowledge::Outage { since: None, reason: Cause::GuildOutage },
-            Knowledge::Live => Knowledge::Outage { since: Some(now), reason: Cause::GuildOutage },
-            Knowledge::Stale { since, reason } => Knowledge::Outage { since: Some(since), reason },
-            outage @ Knowledge::Outage { .. } => outage,
-        };
-        Arc::make_mut(known).knowledge = knowledge;
+        self.change_guild(guild, now, |known| {
+            known.knowledge = match known.knowledge {
+                Knowledge::Awaited => Knowledge::Outage { since: None, reason: Cause::GuildOutage },
+                Knowledge::Live => Knowledge::Outage { since: Some(now), reason: Cause::GuildOutage },
+                Knowledge::Stale { since, reason } => Knowledge::Outage { since: Some(since), reason },
+                outage @ Knowledge::Outage { .. } => outage,
+            };
+        })
     }
 
     fn guild_left(&mut self, guild: GuildId, origin: v1::Origin, now: SystemTime) -> Vec<Change> {
@@ -382,6 +407,7 @@ impl Directory {
         let mut emit = Emitter::new(origin, now);
         if let Some(mut known) = self.guilds.remove(&guild) {
             Arc::make_mut(&mut known).dissolve(&mut emit);
+            emit.guild_left(&known);
             // Nobody will ever describe it again: what happened unseen in its last hours is declared now or never.
             if let Some((since, cause)) = known.knowledge.gap() {
                 emit.discontinuity(guild, since, cause);

@@ -82,7 +82,27 @@ fn live() -> Directory {
     directory
 }
 
-/// The changes in short: `joined 1>1` is user 1 into room 1.
+/// What the changes say of guilds themselves.
+fn told_of_guilds(changes: &[Change]) -> Vec<String> {
+    changes
+        .iter()
+        .filter_map(|change| match &change.body {
+            ChangeBody::Event(v1::VoiceEvent { kind: Some(Kind::GuildUpdated(it)), .. }) => {
+                assert_eq!(change.rooms, Touched::All);
+                let guild = it.guild.as_ref().expect("a guild");
+                let how = match (it.left, guild.available) {
+                    (true, _) => "left",
+                    (false, true) => "available",
+                    (false, false) => "not available",
+                };
+                Some(format!("{:?} {how}", guild.display_name))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// The changes in short, but for what they say of guilds themselves: `joined 1>1` is user 1 into room 1.
 fn told(changes: &[Change]) -> Vec<String> {
     let tail = |id: &str| id.trim_start_matches(['2', '3']).trim_start_matches('0').to_owned();
     let who = |participant: &Option<v1::Participant>| {
@@ -90,8 +110,12 @@ fn told(changes: &[Change]) -> Vec<String> {
         format!("{}>{}", tail(&participant.user_id), tail(&participant.room_id))
     };
     let which = |room: &Option<v1::Room>| room.as_ref().expect("a room").display_name.clone();
+    let of_guild = |change: &Change| {
+        matches!(&change.body, ChangeBody::Event(v1::VoiceEvent { kind: Some(Kind::GuildUpdated(_)), .. }))
+    };
     changes
         .iter()
+        .filter(|change| !of_guild(change))
         .map(|change| match &change.body {
             ChangeBody::Discontinuity(entry) => format!("discontinuity {}", entry.reason().as_str_name()),
             ChangeBody::Event(event) => match event.kind.as_ref().expect("a kind") {
@@ -104,6 +128,7 @@ fn told(changes: &[Change]) -> Vec<String> {
                 Kind::ParticipantLeft(it) => format!("left {}", who(&it.participant)),
                 Kind::ParticipantMoved(it) => format!("moved {} from {}", who(&it.participant), tail(&it.from_room_id)),
                 Kind::ParticipantUpdated(it) => format!("changed {}", who(&it.participant)),
+                Kind::GuildUpdated(_) => unreachable!("left out above"),
             },
         })
         .collect()
@@ -210,7 +235,7 @@ fn a_lost_session_is_repaired_by_difference_and_said_to_be() {
     directory.apply(within(News::Voice(voice(2, Some(2), 2))), at(5));
     directory.apply(lost(Loss::SessionLost, at(10)), at(12));
     assert_eq!(directory.upstream(), UpstreamState::Stale);
-    assert!(directory.apply(started(), at(20)).is_empty());
+    assert!(told(&directory.apply(started(), at(20))).is_empty());
     assert_eq!(directory.upstream(), UpstreamState::Reconciling);
 
     // Unseen: Games was deleted with user 2 in it, New was made, user 1 left and came back, user 3 joined.
@@ -229,7 +254,7 @@ fn a_lost_session_is_repaired_by_difference_and_said_to_be() {
     assert_eq!(directory.upstream(), UpstreamState::Live);
     let Some(Change { body: ChangeBody::Discontinuity(entry), .. }) = changes.last() else { panic!("comes last") };
     assert_eq!((entry.from, entry.to), (Some(at(10).into()), Some(at(21).into())));
-    for change in &changes[..6] {
+    for change in &changes[..changes.len() - 1] {
         let ChangeBody::Event(event) = &change.body else { panic!("an event") };
         assert_eq!(event.origin(), v1::Origin::Reconcile);
     }
@@ -253,8 +278,7 @@ fn a_gap_that_took_several_tries_counts_from_its_first_moment() {
     directory.apply(started(), at(20));
     let changes = directory.apply(guild(vec![room(1, "Lobby"), room(2, "Games")], vec![voice(1, Some(1), 1)]), at(21));
     assert_eq!(told(&changes), ["discontinuity REASON_SESSION_LOST"]);
-    let ChangeBody::Discontinuity(entry) = &changes[0].body else { panic!("a discontinuity") };
-    assert_eq!(entry.from, Some(at(10).into()));
+    assert_eq!(gap(&changes).0, at(10));
 }
 
 #[test]
@@ -370,7 +394,7 @@ fn rows_that_nobody_can_read_are_counted_and_left_out() {
 #[test]
 fn an_outage_of_a_guild_makes_nobody_leave() {
     let mut directory = live();
-    assert!(directory.apply(Update::GuildUnavailable(GUILD), at(1)).is_empty());
+    assert!(told(&directory.apply(Update::GuildUnavailable(GUILD), at(1))).is_empty());
     let snapshot = directory.snapshot();
     assert!(!snapshot.guilds[&GUILD].to_proto().available);
     assert_eq!(snapshot.guilds[&GUILD].participants().count(), 1);
@@ -517,6 +541,42 @@ fn gap(changes: &[Change]) -> (SystemTime, SystemTime) {
 }
 
 #[test]
+fn what_is_shown_of_a_guild_itself_is_told_too() {
+    let named = |name: &str| Update::GuildChanged { guild: GUILD, name: name.to_owned(), bitrate_limit: None };
+    let mut directory = Directory::new(1);
+    assert_eq!(told_of_guilds(&directory.apply(started(), at(0))), ["\"\" not available"]);
+    let described = || guild(vec![room(1, "Lobby")], Vec::new());
+    assert_eq!(told_of_guilds(&directory.apply(described(), at(1))), ["\"Guild\" available"]);
+    assert_eq!(told_of_guilds(&directory.apply(described(), at(1))), [""; 0], "it is so already");
+
+    assert_eq!(told_of_guilds(&directory.apply(named("Renamed"), at(2))), ["\"Renamed\" available"]);
+    assert_eq!(told_of_guilds(&directory.apply(named("Renamed"), at(2))), [""; 0]);
+    let quality = Update::GuildChanged { guild: GUILD, name: "Renamed".to_owned(), bitrate_limit: Some(128_000) };
+    assert_eq!(told_of_guilds(&directory.apply(quality, at(2))), [""; 0], "nobody is shown that");
+
+    let outage = directory.apply(Update::GuildUnavailable(GUILD), at(3));
+    assert_eq!(told_of_guilds(&outage), ["\"Renamed\" not available"]);
+    let back = directory.apply(described(), at(4));
+    assert_eq!(told_of_guilds(&back), ["\"Guild\" available"]);
+    assert!(matches!(back.last().expect("a change").body, ChangeBody::Discontinuity(_)), "which comes last");
+
+    directory.apply(lost(Loss::SessionLost, at(5)), at(5));
+    assert_eq!(told_of_guilds(&directory.apply(started(), at(6))), ["\"Guild\" not available"]);
+    let left = directory.apply(Update::GuildLeft(GUILD), at(7));
+    assert_eq!(told_of_guilds(&left), ["\"Guild\" left"]);
+    assert_eq!(told(&left), ["ended Lobby REASON_BOT_REMOVED", "discontinuity REASON_SESSION_LOST"]);
+
+    let joined = directory.apply(described(), at(8));
+    assert_eq!(told_of_guilds(&joined), ["\"Guild\" available"]);
+    assert_eq!(told_of_guilds(&joined[..1]).len(), 1, "a guild comes before its rooms");
+    assert!(
+        directory
+            .apply(Update::GuildChanged { guild: GuildId::new(1), name: "x".into(), bitrate_limit: None }, at(9))
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_refusal_is_final_and_shown() {
     let mut directory = live();
     directory.apply(lost(Loss::Refused, at(1)), at(1));
@@ -584,6 +644,7 @@ fn fold(picture: &mut Picture, changes: &[Change]) {
                 assert!(picture.1.contains_key(&user), "somebody changes who is in no room");
                 put(picture, &participant);
             }
+            Kind::GuildUpdated(_) => {}
         }
     }
 }

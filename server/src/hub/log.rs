@@ -191,6 +191,7 @@ fn kind_of(event: &v1::VoiceEvent) -> VoiceEventKind {
         Some(Kind::ParticipantLeft(_)) => VoiceEventKind::ParticipantLeft,
         Some(Kind::ParticipantMoved(_)) => VoiceEventKind::ParticipantMoved,
         Some(Kind::ParticipantUpdated(_)) => VoiceEventKind::ParticipantUpdated,
+        Some(Kind::GuildUpdated(_)) => VoiceEventKind::GuildUpdated,
         None => VoiceEventKind::Unspecified,
     }
 }

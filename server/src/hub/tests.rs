@@ -236,6 +236,7 @@ impl Client {
                 let participant = participant.expect("a participant");
                 self.picture.1.remove(&(participant.guild_id, participant.user_id));
             }
+            Kind::GuildUpdated(_) => {}
         }
     }
 }

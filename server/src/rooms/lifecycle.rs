@@ -199,7 +199,7 @@ impl Lifecycles {
                 Kind::ParticipantJoined(it) => (false, person(&it.participant)),
                 // Only where they went matters as a join; a look at both rooms tells the rest.
                 Kind::ParticipantMoved(it) => (false, person(&it.participant)),
-                Kind::ParticipantLeft(_) | Kind::ParticipantUpdated(_) => (false, false),
+                Kind::ParticipantLeft(_) | Kind::ParticipantUpdated(_) | Kind::GuildUpdated(_) => (false, false),
             };
             let (from, to) = match change.rooms {
                 parlor_gateway::Touched::All => (None, None),

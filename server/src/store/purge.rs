@@ -88,7 +88,7 @@ fn names(shared: &[u8], user: &str) -> bool {
         ) => {
             return room.created_by.contains(user) || room.labels.iter().any(|(_, value)| value.contains(user));
         }
-        Some(Kind::RoomCreated(_) | Kind::RoomUpdated(_) | Kind::RoomEnded(_)) | None => None,
+        Some(Kind::RoomCreated(_) | Kind::RoomUpdated(_) | Kind::RoomEnded(_) | Kind::GuildUpdated(_)) | None => None,
     };
     participant.is_some_and(|participant| participant.user_id == user)
 }

@@ -224,6 +224,7 @@ pub(crate) enum Kind {
     ParticipantLeft,
     ParticipantMoved,
     ParticipantUpdated,
+    GuildUpdated,
 }
 
 impl From<Kind> for v1::VoiceEventKind {
@@ -236,6 +237,7 @@ impl From<Kind> for v1::VoiceEventKind {
             Kind::ParticipantLeft => Self::ParticipantLeft,
             Kind::ParticipantMoved => Self::ParticipantMoved,
             Kind::ParticipantUpdated => Self::ParticipantUpdated,
+            Kind::GuildUpdated => Self::GuildUpdated,
         }
     }
 }

@@ -8,9 +8,8 @@ import { RoomEnded_Reason, UpstreamState, type VoiceEvent } from "../gen/parlor/
 import type { Frame } from "./position.ts";
 
 /**
- * Who is in which room. Fold every frame into it, in order, and it is the truth as of the last one.
- *
- * Guilds have no events of their own: they are as the last snapshot told, besides those that rooms have shown to exist.
+ * Who is in which room. Fold every frame into it, in order, and it is the truth as of the last one. Where the subscription
+ * asks for some rooms alone, say so here too: whoever leaves them is out of the picture.
  */
 export class Picture {
   readonly #guilds = new Map<string, Guild>();
@@ -19,8 +18,14 @@ export class Picture {
   readonly #inside = new Map<string, Map<string, Participant>>();
   /** The room of each user, by guild and user: somebody is in at most one room of a guild. */
   readonly #whereabouts = new Map<string, string>();
+  /** The rooms that were asked for; empty for all. */
+  readonly #asked: ReadonlySet<string>;
   #whole = false;
   #upstream = UpstreamState.UNSPECIFIED;
+
+  constructor({ channelIds = [] }: { readonly channelIds?: readonly string[] } = {}) {
+    this.#asked = new Set(channelIds);
+  }
 
   /** Folds a frame in. */
   fold(frame: Frame): void {
@@ -105,6 +110,9 @@ export class Picture {
       case "participantLeft":
         this.#dropParticipant(kind.value.participant);
         break;
+      case "guildUpdated":
+        this.#putGuild(kind.value.guild, kind.value.left);
+        break;
     }
   }
 
@@ -122,9 +130,18 @@ export class Picture {
     }
   }
 
+  /** An older server says in no other way that a guild is gone. */
   #dropGuildWithoutRooms(guildId: string): void {
     if (this.rooms(guildId).length === 0) {
       this.#guilds.delete(guildId);
+    }
+  }
+
+  #putGuild(guild: Guild | undefined, left: boolean): void {
+    if (guild && left) {
+      this.#guilds.delete(guild.guildId);
+    } else if (guild) {
+      this.#guilds.set(guild.guildId, guild);
     }
   }
 
@@ -134,6 +151,10 @@ export class Picture {
     }
     this.#dropParticipant(participant);
     const { roomId, userId } = participant;
+    if (this.#asked.size > 0 && !this.#asked.has(roomId)) {
+      // Gone to where the subscription does not look; nobody would say when they leave from there.
+      return;
+    }
     let inside = this.#inside.get(roomId);
     if (!inside) {
       this.#inside.set(roomId, (inside = new Map<string, Participant>()));

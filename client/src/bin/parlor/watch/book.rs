@@ -24,6 +24,11 @@ impl Book {
         self.rooms.insert(room.room_id.clone(), room.display_name.clone());
     }
 
+    /// Takes over what a guild is called, and gives back what it was called.
+    pub(crate) fn learn_guild(&mut self, guild: &v1::Guild) -> Option<String> {
+        self.guilds.insert(guild.guild_id.clone(), guild.display_name.clone())
+    }
+
     /// Takes over how somebody is now, and gives back how they were.
     pub(crate) fn learn_person(&mut self, person: &v1::Participant) -> Option<v1::Participant> {
         self.people.insert(key(person), person.clone())

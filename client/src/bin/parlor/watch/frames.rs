@@ -200,6 +200,7 @@ impl From<&v1::VoiceEvent> for Change {
                 ("participant_moved", of_person(&change.participant, &change.from_room_id))
             }
             Some(Kind::ParticipantUpdated(change)) => ("participant_updated", of_person(&change.participant, "")),
+            Some(Kind::GuildUpdated(_)) => ("guild_updated", Default::default()),
             None => ("unknown", Default::default()),
         };
         let origin = named::<v1::Origin>(event.origin, |origin| lower(origin.as_str_name(), "ORIGIN_"));

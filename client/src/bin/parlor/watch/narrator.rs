@@ -219,6 +219,21 @@ fn said(event: &v1::VoiceEvent, book: &mut Book) -> Option<Said> {
             let changes = if changes.is_empty() { "changed".to_owned() } else { changes.join(", ") };
             says(Tone::Faint, '~', format!("{} {changes}", name(person)))
         }
+        Kind::GuildUpdated(v1::GuildUpdated { guild, left }) => {
+            let guild = guild.as_ref()?;
+            let before = book.learn_guild(guild);
+            let known = before.as_deref().filter(|before| !before.is_empty());
+            match (left, known) {
+                (true, _) => says(Tone::Bad, 'x', format!("the bot is no longer in {}", guild.display_name)),
+                (false, Some(before)) if before != guild.display_name => {
+                    says(Tone::News, '~', format!("guild {before} is now called {}", guild.display_name))
+                }
+                (false, _) if guild.available => says(Tone::Good, '*', format!("{} is served", guild.display_name)),
+                // Discord has not said yet what it is called.
+                (false, _) if guild.display_name.is_empty() => None,
+                (false, _) => says(Tone::Warning, '!', format!("{} is shown as last known", guild.display_name)),
+            }
+        }
     }
 }
 
@@ -269,6 +284,21 @@ mod tests {
         let renamed =
             Kind::RoomUpdated(v1::RoomUpdated { room: Some(v1::Room { display_name: "Hall".into(), ..lobby }) });
         assert_eq!(words(renamed, &mut book), "~ room Lobby is now called Hall");
+    }
+
+    #[test]
+    fn what_becomes_of_a_guild_is_said() {
+        let mut book = Book::default();
+        let told = |name: &str, available: bool, left: bool| {
+            let guild = v1::Guild { guild_id: "g".into(), display_name: name.into(), available, ..Default::default() };
+            Kind::GuildUpdated(v1::GuildUpdated { guild: Some(guild), left })
+        };
+        let unnamed = v1::VoiceEvent { kind: Some(told("", false, false)), ..Default::default() };
+        assert_eq!(said(&unnamed, &mut book), None, "nothing is known of it yet");
+        assert_eq!(words(told("Guild", true, false), &mut book), "* Guild is served");
+        assert_eq!(words(told("Hall", true, false), &mut book), "~ guild Guild is now called Hall");
+        assert_eq!(words(told("Hall", false, false), &mut book), "! Hall is shown as last known");
+        assert_eq!(words(told("Hall", false, true), &mut book), "x the bot is no longer in Hall");
     }
 
     #[test]
