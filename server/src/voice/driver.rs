@@ -371,20 +371,19 @@ impl Work {
         let next = turn + FRAME;
         self.turn = Some(if next + MOST_BEHIND < now { now + FRAME } else { next });
         let talked: Vec<_> = said.talkers.iter().map(|talker| talker.source).collect();
-        match self.mixer.mix(said.talkers) {
+        let is_sent = match self.mixer.mix(said.talkers) {
             Ok(Some(packet)) => {
                 let unsent = self.core.counters().unsent;
                 self.core.handle_input(Input::Send(&packet), now);
-                if self.core.counters().unsent > unsent {
-                    self.session.shared().sources.unsent(&talked);
-                }
+                self.core.counters().unsent == unsent
             }
-            Ok(None) => {}
+            Ok(None) => true,
             Err(error) => {
                 warn!(%error, "cannot mix");
-                self.session.shared().sources.unsent(&talked);
+                false
             }
-        }
+        };
+        self.session.shared().sources.settle(&talked, is_sent);
     }
 
     fn transmit(&mut self, to: SocketAddr, payload: &[u8]) {

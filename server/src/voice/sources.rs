@@ -69,6 +69,8 @@ struct Source {
     speech: Speech,
     queue: Queue,
     unsent: u64,
+    /// A frame was taken of which it is not known yet whether it was sent.
+    in_flight: bool,
     /// A frame was played, or the session is over.
     moved: Arc<Notify>,
 }
@@ -91,7 +93,7 @@ impl Sources {
         self.sources.values().any(|source| source.queue.waiting() > 0)
     }
 
-    /// Takes what everybody says at this turn.
+    /// Takes what everybody says at this turn. What became of it has to be told to [`settle`](Self::settle).
     pub(super) fn turn(&mut self, now: Instant) -> Turn {
         let mut turn = Turn::default();
         for (id, source) in &mut self.sources {
@@ -100,7 +102,7 @@ impl Sources {
                     let Speech { volume, priority, .. } = source.speech;
                     turn.talkers.push(Talker { source: *id, volume, priority, frame });
                     turn.goes_on = true;
-                    source.moved.notify_one();
+                    source.in_flight = true;
                 }
                 Played::Later => turn.goes_on = true,
                 Played::Nothing => {}
@@ -109,11 +111,13 @@ impl Sources {
         turn
     }
 
-    /// What these said was not sent.
-    pub(super) fn unsent(&mut self, talked: &[SourceId]) {
+    /// It is known whether what these said was sent. A report counts it as played only now, lest it look as if it was heard.
+    pub(super) fn settle(&mut self, talked: &[SourceId], is_sent: bool) {
         for id in talked {
             if let Some(source) = self.sources.get_mut(id) {
-                source.unsent += 1;
+                source.in_flight = false;
+                source.unsent += u64::from(!is_sent);
+                source.moved.notify_one();
             }
         }
     }
@@ -151,7 +155,7 @@ impl Speaking {
         sources.opened += 1;
         let (id, moved) = (SourceId(sources.opened), Arc::<Notify>::default());
         let queue = Queue::new(speech.overflow.most());
-        sources.sources.insert(id, Source { speech, queue, unsent: 0, moved: Arc::clone(&moved) });
+        sources.sources.insert(id, Source { speech, queue, unsent: 0, in_flight: false, moved: Arc::clone(&moved) });
         drop(shared);
         Ok(Self { session: Arc::clone(session), id, overflow: speech.overflow, moved })
     }
@@ -193,9 +197,13 @@ impl Speaking {
     /// What became of its frames so far.
     pub fn report(&self) -> SourceReport {
         let report = self.with(|source| {
-            let counts = source.queue.counts();
-            let waiting = source.queue.waiting();
-            SourceReport { played: counts.played, dropped: counts.dropped, unsent: source.unsent, waiting }
+            let (counts, in_flight) = (source.queue.counts(), source.in_flight);
+            SourceReport {
+                played: counts.played - u64::from(in_flight),
+                dropped: counts.dropped,
+                unsent: source.unsent,
+                waiting: source.queue.waiting() + usize::from(in_flight),
+            }
         });
         report.unwrap_or_default()
     }
