@@ -23,8 +23,9 @@ pub(crate) const NEEDED: [Permission; 4] = [
     permission("View Audit Log", 7),
 ];
 
-/// What the rest of the contract needs: participants, messages and webhooks; private rooms, status lines and invites.
-pub(crate) const FOR_MORE: [Permission; 8] = [
+/// What the rest of the contract needs: participants, messages and webhooks; private rooms, status lines and invites; speaking
+/// in rooms and on stages.
+pub(crate) const FOR_MORE: [Permission; 10] = [
     permission("Move Members", 24),
     permission("Mute Members", 22),
     permission("Deafen Members", 23),
@@ -33,6 +34,8 @@ pub(crate) const FOR_MORE: [Permission; 8] = [
     permission("Manage Roles", 28),
     permission("Set Voice Channel Status", 48),
     permission("Create Invite", 0),
+    permission("Speak", 21),
+    permission("Request to Speak", 32),
 ];
 
 /// The bits of an invite, as a number.
@@ -62,7 +65,8 @@ mod tests {
     fn the_bits_are_discords() {
         assert_eq!(bits(&NEEDED), 0x400 | 0x10_0000 | 0x10 | 0x80);
         let rooms = 0x1000_0000 | 0x1_0000_0000_0000 | 0x1;
-        assert_eq!(bits(&FOR_MORE), 0x100_0000 | 0x40_0000 | 0x80_0000 | 0x800 | 0x2000_0000 | rooms);
+        let voice = 0x20_0000 | 0x1_0000_0000;
+        assert_eq!(bits(&FOR_MORE), 0x100_0000 | 0x40_0000 | 0x80_0000 | 0x800 | 0x2000_0000 | rooms | voice);
     }
 
     #[test]
