@@ -137,6 +137,9 @@ async fn silence_that_the_server_fills_in_is_let_in_and_nothing_else_is() {
         let edit = discord_emulator::MemberEdit { mute: Some(mute), ..Default::default() };
         company.house.emulator.world(|world| world.edit_member(PARLOR_DEV, muted, edit));
     };
+    // Who knows to be muted sends nothing: neither Parlor is told.
+    let event = Some("VOICE_STATE_UPDATE".to_owned());
+    company.house.emulator.inject(Fault::SwallowDispatches { next: 2, event });
     mute(true);
     soon("silence", company.house.emulator.wait_for(|stats| stats.voice.silenced >= 25)).await;
     mute(false);

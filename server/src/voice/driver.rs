@@ -250,7 +250,8 @@ impl Work {
         let stage = room.filter(|room| {
             let snapshot = self.hub.snapshot();
             let facts = snapshot.guilds.get(&guild).and_then(|guild| guild.facts(*room));
-            facts.is_some_and(|facts| facts.kind == RoomKind::Stage)
+            // Of a room that is new the hub may hear a moment later. Where it is no stage, Discord says so.
+            facts.is_none_or(|facts| facts.kind == RoomKind::Stage)
         });
         let asks = self.footing.stands(room, stage.is_some(), flags);
         if let Some(stage) = stage.filter(|_| asks) {

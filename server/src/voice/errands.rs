@@ -17,8 +17,8 @@ use super::session::{Command, Session};
 /// How long an announcement may take.
 const ANNOUNCING: Duration = Duration::from_secs(30);
 
-/// How long asking to speak may take: audio waits for it.
-const ASKING: Duration = Duration::from_secs(10);
+/// How long asking to speak may take: so long an outage of Discord's is waited for.
+const ASKING: Duration = Duration::from_secs(30);
 
 /// Runs them.
 pub(super) struct Errands {

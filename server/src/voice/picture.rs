@@ -346,7 +346,20 @@ fn closed_with(code: CloseCode) -> String {
         CloseCode::UnknownEncryptionMode => ": it does not know the encryption mode",
         CloseCode::E2eeRequired => ": the call is end-to-end encrypted, and it takes the bot for one that cannot be",
         CloseCode::RateLimited => ": it was asked too often",
-        _ => "",
+        CloseCode::UnknownOpcode
+        | CloseCode::DecodeFailed
+        | CloseCode::NotAuthenticated
+        | CloseCode::AuthenticationFailed
+        | CloseCode::AlreadyAuthenticated
+        | CloseCode::SessionNoLongerValid
+        | CloseCode::SessionTimeout
+        | CloseCode::ServerNotFound
+        | CloseCode::WorkerCrashed
+        | CloseCode::Disconnected
+        | CloseCode::ServerCrashed
+        | CloseCode::BadRequest
+        | CloseCode::CallTerminated
+        | CloseCode::Other(_) => "",
     };
     format!("the voice gateway closed with {code}{meaning}")
 }
