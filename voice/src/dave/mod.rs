@@ -414,7 +414,15 @@ impl<G: E2eeGroup> Grouped<G> {
     fn recover(&mut self, id: TransitionId, now: Instant) -> Vec<Action> {
         let invalid = ClientMessage::InvalidCommitWelcome(InvalidCommitWelcome { transition_id: id });
         let mut actions = vec![Action::Recovering, Action::Text(invalid)];
+        // A downgrade that is ready asks for no group, and nobody will make it ready again.
+        let downgrades = self.pending.iter().filter(|(_, prepared)| prepared.version == ProtocolVersion::NONE);
+        let downgrades: BTreeMap<_, _> = downgrades.map(|(id, prepared)| (*id, *prepared)).collect();
         actions.extend(self.begin_anew(now));
+        for id in downgrades.keys() {
+            // Without keys to derive there is nothing that could fail.
+            let _ = self.group.prepare(*id, ProtocolVersion::NONE, now);
+        }
+        self.pending = downgrades;
         actions
     }
 

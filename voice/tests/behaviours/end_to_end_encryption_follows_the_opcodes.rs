@@ -342,6 +342,21 @@ fn a_downgrade_lets_the_clear_in_at_prepare_and_sends_it_at_execute() {
     assert_eq!(pair.heard(), 1, "and what was sealed before is still opened");
 }
 
+/// Somebody who cannot encrypt has come, and a commit that was under way is spoilt.
+#[test]
+fn a_downgrade_outlives_a_commit_that_cannot_be_used() {
+    let mut pair = Pair::joined();
+    pair.prepare(id(20), NONE);
+    pair.call.says_binary(&DaveServerMessage::AnnounceCommit { transition_id: id(18), commit: &[0; 7] });
+    assert_eq!(pair.call.session.counters().recoveries, 1);
+    pair.call.heard();
+    pair.call.says_in_order(&ServerMessage::ExecuteTransition(ExecuteTransition { transition_id: id(20) }));
+    assert_eq!(pair.call.heard().events, [Event::Encryption(Encryption::Transport)]);
+    assert_eq!(pair.speaks(), Some(opus(9)));
+    pair.ann_sends(&opus(1));
+    assert_eq!(pair.heard(), 1);
+}
+
 #[test]
 fn an_upgrade_lets_the_clear_in_for_ten_more_seconds() {
     let mut call = Call::live(NONE);
