@@ -170,6 +170,8 @@ pub(crate) struct FakeGroup {
     staged: BTreeMap<TransitionId, Option<u64>>,
     /// Every key that it ever had, with the members of its epoch.
     own_keys: Vec<(u64, BTreeMap<u64, u64>)>,
+    /// Every key of others that it ever had.
+    had: BTreeSet<u64>,
 }
 
 fn refused(why: &str) -> GroupError {
@@ -181,15 +183,21 @@ impl FakeGroup {
         self.group.as_ref().filter(|group| group.epoch > 0)
     }
 
-    /// Who can open a frame that this member has just sealed: the members of that epoch, with their packages.
-    pub(crate) fn readers(&self, sealed: &[u8]) -> BTreeMap<u64, u64> {
+    /// The key of a frame that this member has just sealed, and who can open it: the members of that epoch, with their
+    /// packages.
+    pub(crate) fn readers(&self, sealed: &[u8]) -> (u64, BTreeMap<u64, u64>) {
         let (body, trailer) = Trailer::read(sealed).expect("sealed by this member");
         let sealing = |key: &&(u64, BTreeMap<u64, u64>)| {
             let plain: Vec<u8> =
                 body.iter().enumerate().map(|(at, byte)| byte ^ pad(key.0, trailer.nonce, at)).collect();
             tag(key.0, trailer.nonce, &plain) == trailer.tag
         };
-        self.own_keys.iter().rev().find(sealing).map(|(_, members)| members.clone()).expect("one of its keys")
+        self.own_keys.iter().rev().find(sealing).cloned().expect("one of its keys")
+    }
+
+    /// Every key of others that it ever had.
+    pub(crate) fn had(&self) -> &BTreeSet<u64> {
+        &self.had
     }
 
     /// Whether a key package is this member's own, not one of somebody who was the same user before.
@@ -249,6 +257,7 @@ impl E2eeGroup for FakeGroup {
             sending: None,
             staged: BTreeMap::new(),
             own_keys: Vec::new(),
+            had: BTreeSet::new(),
         })
     }
 
@@ -382,6 +391,7 @@ impl E2eeGroup for FakeGroup {
         let own = group.map(|group| {
             for user in group.members.keys().filter(|user| **user != self.user) {
                 let key = mix(&[group.secret, *user]);
+                self.had.insert(key);
                 let keys = self.receiving.entry(*user).or_default();
                 if let Some(known) = keys.iter_mut().find(|known| known.key == key) {
                     known.until = None;

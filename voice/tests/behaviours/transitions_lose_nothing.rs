@@ -8,7 +8,7 @@
 use std::{ops::Range, time::Duration};
 
 use crate::{
-    simulation::{Plan, Report, run},
+    simulation::{Plan, Report, Swaps, run},
     told,
 };
 
@@ -24,7 +24,7 @@ fn plan(seed: u64) -> Plan {
         lost: 20,
         jitter: Duration::from_millis(110),
         slowness: Duration::from_millis(told("PARLOR_VOICE_SLOWNESS").unwrap_or(300)),
-        swaps: false,
+        swaps: Swaps::Never,
     }
 }
 
@@ -34,7 +34,7 @@ fn shown(plan: Plan, report: &Report) -> String {
 
 /// The run itself asserts, for every session: what was sent is what was delivered or counted by its cause; nothing is
 /// undecryptable; nobody is heard under another's name; and what is given up is exactly what was sealed for groups that
-/// the session was not in.
+/// the session was not in, or whose keys it lost with a commit or welcome that was spoilt, until it was back in a group.
 fn everything_happens(plan: Plan) -> Report {
     let report = run(plan);
     let shown = shown(plan, &report);
@@ -58,9 +58,22 @@ fn sent_is_delivered_or_counted_by_cause() {
 #[test]
 fn nobody_is_heard_under_another_name_when_sources_change_hands() {
     for seed in seeds() {
-        let plan = Plan { swaps: true, ..plan(seed) };
+        let plan = Plan { swaps: Swaps::AtRest, ..plan(seed) };
         let report = everything_happens(plan);
         assert!(report.swaps >= plan.transitions / 10, "too few changed hands: {}", shown(plan, &report));
+    }
+}
+
+/// And while they change hands in the middle of transitions: then nobody can know which losses were whose, and when a frame was
+/// sealed its key still says who sent it.
+#[test]
+fn keys_keep_names_apart_when_sources_change_hands_in_transitions() {
+    for seed in seeds() {
+        let plan = Plan { swaps: Swaps::Anywhere, ..plan(seed) };
+        let report = run(plan);
+        let shown = shown(plan, &report);
+        assert!(report.swaps_in_transition >= plan.transitions / 10, "too few changed hands: {shown}");
+        assert!(report.outcomes["delivered"] > report.outcomes["held"], "{shown}");
     }
 }
 
@@ -68,7 +81,7 @@ fn nobody_is_heard_under_another_name_when_sources_change_hands() {
 #[test]
 fn on_a_good_network_nothing_is_missing() {
     for plan in seeds().map(plan) {
-        let plan = Plan { lost: 0, jitter: Duration::from_millis(20), swaps: true, ..plan };
+        let plan = Plan { lost: 0, jitter: Duration::from_millis(20), swaps: Swaps::AtRest, ..plan };
         let report = run(plan);
         let shown = shown(plan, &report);
         assert_eq!((report.outcomes["lost"], report.outcomes["late"]), (0, 0), "{shown}");
@@ -79,7 +92,7 @@ fn on_a_good_network_nothing_is_missing() {
 #[test]
 fn on_a_bad_network_everything_is_accounted_for() {
     for plan in seeds().map(plan) {
-        let plan = Plan { lost: 60, jitter: Duration::from_millis(250), swaps: true, ..plan };
+        let plan = Plan { lost: 60, jitter: Duration::from_millis(250), swaps: Swaps::AtRest, ..plan };
         let report = run(plan);
         assert!(report.outcomes["delivered"] > 0, "{}", shown(plan, &report));
     }
@@ -88,7 +101,7 @@ fn on_a_bad_network_everything_is_accounted_for() {
 #[test]
 fn a_seed_reproduces_a_run_bit_for_bit() {
     for plan in seeds().map(plan) {
-        let plan = Plan { transitions: 30, swaps: true, ..plan };
+        let plan = Plan { transitions: 30, swaps: Swaps::AtRest, ..plan };
         assert_eq!(run(plan), run(plan), "{plan:?}");
         assert_ne!(run(plan).digest, run(Plan { seed: plan.seed + 1, ..plan }).digest);
     }

@@ -5,4 +5,4 @@
 mod delivery;
 mod world;
 
-pub(crate) use world::{Plan, Report, run};
+pub(crate) use world::{Plan, Report, Swaps, run};
