@@ -1,24 +1,29 @@
 //! Four people speak for hours, two of them without a pause, on clocks that run fast and slow: what is heard at the end is as
-//! fresh, as even and as well aligned as at the beginning, and the session holds no more.
+//! fresh, as even and as well aligned as at the beginning, and neither the session nor its process holds more. The same end to
+//! end encrypted, in a group that goes from epoch to epoch.
 //!
 //! `PARLOR_VOICE_MINUTES=<number>` simulates so many minutes; ten if it is not set.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use parlor_voice::{Backlog, Event, Input, Outcome, Output, Session, Signal, SocketId};
+use parlor_voice::{Backlog, Commit, E2eeGroup as _, Event, Input, Outcome, Output, Session, Signal, SocketId};
 use parlor_voice_wire::{
-    ProtocolVersion, Ssrc, UserId,
-    gateway::{ClientMessage, ServerMessage, Version},
+    ProtocolVersion, Ssrc, TransitionId, UserId,
+    gateway::{
+        ClientMessage, ClientsConnect, DaveClientMessage, DaveServerMessage, ExecuteTransition, ProposalsOperation,
+        Sequence, ServerMessage, Version,
+    },
     rtp::{Header, RtpTimestamp, SequenceNumber},
     transport::{Content, Sealer},
 };
 
 use crate::{
-    fake_group::{FakeGroup, mix},
-    scripted::{Call, millis, server},
+    fake_group::{FakeCommit, FakeGroup, Proposal, mix, numbers, proposals, split},
+    scripted::{BOB, BOT, Call, LOBBY, millis, server},
     told,
 };
 
@@ -31,6 +36,13 @@ const JITTER_MICROS: u64 = 30_000;
 const DELAY: Duration = Duration::from_millis(60);
 /// One in so many datagrams is lost, and as many come twice.
 const SELDOM: u64 = 100;
+
+/// How long an epoch lasts: the time until somebody comes who says nothing, or goes again.
+const EPOCH: Duration = Duration::from_secs(20);
+/// How much more memory a process may have at the end than after two minutes: what an allocator keeps is not exact.
+const SLACK_KILOBYTES: u64 = 1_024;
+/// Set where a test runs in a process of its own.
+const ALONE: &str = "PARLOR_VOICE_ALONE";
 
 /// How somebody speaks.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +93,90 @@ impl Speaker {
     }
 }
 
+/// The speakers' side of an end-to-end encrypted call. The first of them commits.
+struct Choir {
+    groups: Vec<FakeGroup>,
+    epoch: u64,
+    /// Whether Bob is in the group.
+    with_bob: bool,
+}
+
+impl Choir {
+    const V1: ProtocolVersion = ProtocolVersion::V1;
+
+    fn everybody() -> BTreeSet<UserId> {
+        let speakers = (0..MANNERS.len()).map(speaker);
+        speakers.chain([BOT, BOB]).collect()
+    }
+
+    /// A group of all speakers and the session.
+    fn found(call: &mut Call) -> Self {
+        let user_ids = Self::everybody().into_iter().collect();
+        call.says_in_order(&ServerMessage::ClientsConnect(ClientsConnect { user_ids }));
+        let sent = call.heard().binaries();
+        let package = sent.iter().find_map(|bytes| match DaveClientMessage::read(bytes) {
+            Ok(DaveClientMessage::KeyPackage(package)) => Some(numbers(package)[1]),
+            Ok(DaveClientMessage::CommitWelcome(_)) | Err(_) => None,
+        });
+        let mut adds = vec![Proposal::Add { user: BOT.get(), package: package.expect("a key package") }];
+        let mut groups = Vec::new();
+        for user in (0..MANNERS.len()).map(speaker) {
+            let mut group = FakeGroup::new(Self::V1, user, LOBBY, user.get(), call.now).expect("a group");
+            group.set_external_sender(&[]).expect("no group yet");
+            let package = numbers(&group.key_package().expect("a package"))[1];
+            if !groups.is_empty() {
+                adds.push(Proposal::Add { user: user.get(), package });
+            }
+            groups.push(group);
+        }
+        let append = ProposalsOperation::Append;
+        let both = groups[0].propose(append, &proposals(0, &adds), &Self::everybody()).expect("sound");
+        let (commit, welcome) = split(&both.expect("something to commit"));
+        assert_eq!(groups[0].commit(&commit.write()), Ok(Commit::Adopted));
+        for group in &mut groups[1..] {
+            group.welcome(&welcome, &Self::everybody()).expect("it is theirs");
+        }
+        for group in &mut groups {
+            group.prepare(TransitionId::INITIAL, Self::V1, call.now).expect("established");
+        }
+        call.says_binary(&DaveServerMessage::ExternalSender(&[]));
+        let transition_id = TransitionId::INITIAL;
+        call.says_binary(&DaveServerMessage::Welcome { transition_id, welcome: &welcome });
+        Self { groups, epoch: 1, with_bob: false }
+    }
+
+    /// Bob comes or goes: what is proposed, and what the first of them commits.
+    fn turn(&mut self, now: Instant) -> (Vec<u8>, FakeCommit) {
+        let user = BOB.get();
+        let change = if self.with_bob { Proposal::Remove { user } } else { Proposal::Add { user, package: 1 } };
+        self.with_bob = !self.with_bob;
+        let proposed = proposals(self.epoch, &[change]);
+        let append = ProposalsOperation::Append;
+        let answers: Vec<_> = self
+            .groups
+            .iter_mut()
+            .map(|group| group.propose(append, &proposed, &Self::everybody()).expect("sound"))
+            .collect();
+        let (commit, _) = split(answers[0].as_ref().expect("something to commit"));
+        self.epoch += 1;
+        let id = self.transition();
+        for group in &mut self.groups {
+            assert_eq!(group.commit(&commit.write()), Ok(Commit::Adopted));
+            group.prepare(id, Self::V1, now).expect("established");
+        }
+        (proposed, commit)
+    }
+
+    fn transition(&self) -> TransitionId {
+        TransitionId::new(self.epoch as u16)
+    }
+}
+
+/// A speaker's user id.
+fn speaker(place: usize) -> UserId {
+    UserId::new(201 + place as u64)
+}
+
 struct Hours {
     session: Session<FakeGroup>,
     socket: SocketId,
@@ -93,13 +189,18 @@ struct Hours {
     way: BTreeMap<(Duration, u64), Vec<u8>>,
     sent: u64,
     most: Backlog,
+    choir: Option<Choir>,
+    next_epoch: Duration,
+    /// Messages of the voice gateway that have a number.
+    messages: u16,
 }
 
 impl Hours {
-    fn new(seed: u64) -> Self {
-        let mut call = Call::live(ProtocolVersion::NONE);
+    fn new(seed: u64, version: ProtocolVersion) -> Self {
+        let mut call = Call::live(version);
+        let choir = (version == ProtocolVersion::V1).then(|| Choir::found(&mut call));
         let speaker = |(number, manner): (usize, &Manner)| {
-            let (user, ssrc) = (UserId::new(201 + number as u64), Ssrc::new(2_001 + number as u32));
+            let (user, ssrc) = (speaker(number), Ssrc::new(2_001 + number as u32));
             call.claims(ssrc, user);
             Speaker {
                 manner: *manner,
@@ -121,25 +222,69 @@ impl Hours {
         call.heard();
         let Call { session, now, socket, sealer, .. } = call;
         let socket = socket.expect("a socket");
-        let (way, most) = (BTreeMap::new(), Backlog::default());
-        Self { session, socket, sealer, start: now, now, seed, speakers, way, sent: 0, most }
+        Self {
+            session,
+            socket,
+            sealer,
+            start: now,
+            now,
+            seed,
+            speakers,
+            way: BTreeMap::new(),
+            sent: 0,
+            most: Backlog::default(),
+            choir,
+            next_epoch: EPOCH,
+            messages: 1_000,
+        }
     }
 
     fn chance(&self, what: u64) -> u64 {
         mix(&[self.seed, self.sent, what])
     }
 
-    /// Everybody speaks until then, and what they said arrives.
-    fn run(&mut self, end: Duration) {
+    /// Everybody speaks until then.
+    fn speak_until(&mut self, until: Duration, end: Duration) {
         loop {
             let speaker = (0..self.speakers.len()).min_by_key(|at| self.speakers[*at].next()).expect("four");
             let spoken = self.speakers[speaker].next();
             self.arrive(spoken);
-            if spoken >= end {
-                break;
+            if spoken >= until {
+                return;
+            }
+            if spoken >= self.next_epoch {
+                self.next_epoch += EPOCH;
+                self.change_epoch();
             }
             self.speak(speaker, spoken, end);
         }
+    }
+
+    /// The group goes into its next epoch: everybody is told of it, and ready at once.
+    fn change_epoch(&mut self) {
+        let Some(choir) = &mut self.choir else { return };
+        let (proposals, commit) = choir.turn(self.now);
+        let transition_id = choir.transition();
+        let operation = ProposalsOperation::Append;
+        self.say(&DaveServerMessage::Proposals { operation, proposals: &proposals });
+        self.say(&DaveServerMessage::AnnounceCommit { transition_id, commit: &commit.write() });
+        let execute = ServerMessage::ExecuteTransition(ExecuteTransition { transition_id });
+        let execute = execute.write(None, Version::V8);
+        self.session.handle_input(Input::Text(self.socket, &execute), self.now);
+        for group in self.choir.iter_mut().flat_map(|choir| &mut choir.groups) {
+            group.execute(transition_id, self.now).expect("prepared");
+        }
+    }
+
+    fn say(&mut self, message: &DaveServerMessage<'_>) {
+        self.messages = self.messages.wrapping_add(1);
+        let bytes = message.write(Sequence::new(self.messages), Version::V8);
+        self.session.handle_input(Input::Binary(self.socket, &bytes), self.now);
+    }
+
+    /// Everybody speaks until then, and what they said arrives.
+    fn run(&mut self, end: Duration) {
+        self.speak_until(end, end);
         let rest = end + Duration::from_secs(5);
         self.arrive(rest);
         self.pass(rest);
@@ -184,6 +329,11 @@ impl Hours {
         }
         let mut payload = vec![0xFC];
         payload.extend((spoken.as_nanos() as u64).to_be_bytes());
+        if let Some(choir) = &mut self.choir {
+            let mut sealed = Vec::new();
+            choir.groups[at].seal(&payload, &mut sealed).expect("a key");
+            payload = sealed;
+        }
         for copy in 0..if fate == 1 { 2 } else { 1 } {
             let mut datagram = Vec::new();
             self.sealer.seal_rtp(&header, Content::payload(&payload), &mut datagram).expect("has nonces");
@@ -210,7 +360,7 @@ impl Hours {
                     let spoken = Duration::from_nanos(u64::from_be_bytes(nanos));
                     let delay = self.now.saturating_duration_since(self.start + spoken);
                     let speaker = self.speakers.iter_mut().find(|speaker| speaker.ssrc == frame.ssrc).expect("one");
-                    assert_eq!(speaker.user, frame.user);
+                    assert_eq!((speaker.user, self.choir.is_some()), (frame.user, frame.sealed));
                     speaker.delivered += 1;
                     let minute = (spoken.as_secs() / 60) as usize;
                     speaker.delays.resize(speaker.delays.len().max(minute + 1), (Duration::ZERO, 0));
@@ -238,14 +388,60 @@ impl Hours {
     }
 }
 
+fn minutes() -> u64 {
+    let minutes = told("PARLOR_VOICE_MINUTES").unwrap_or(10);
+    assert!(minutes >= 3, "the first minute is held against the last");
+    minutes
+}
+
+fn seed() -> u64 {
+    told("PARLOR_VOICE_SEED").unwrap_or(1)
+}
+
 #[test]
 fn hours_change_neither_delay_nor_alignment_nor_what_is_held() {
-    let minutes = told("PARLOR_VOICE_MINUTES").unwrap_or(10);
-    let seed = told("PARLOR_VOICE_SEED").unwrap_or(1);
-    assert!(minutes >= 3, "the first minute is held against the last");
-    let mut hours = Hours::new(seed);
-    hours.run(Duration::from_secs(minutes * 60));
+    let mut hours = Hours::new(seed(), ProtocolVersion::NONE);
+    hours.run(Duration::from_secs(minutes() * 60));
+    judge(&hours);
+}
 
+/// The figure is that of a whole process, so this runs in one of its own.
+#[test]
+fn hours_of_end_to_end_encryption_take_no_more_memory() {
+    if std::env::var_os(ALONE).is_none() {
+        let program = std::env::current_exe().expect("it runs");
+        let name = concat!(module_path!(), "::hours_of_end_to_end_encryption_take_no_more_memory");
+        let name = name.split_once("::").expect("within the program").1;
+        let output = Command::new(program).args([name, "--exact", "--nocapture"]).env(ALONE, "1").output();
+        let output = output.expect("it runs");
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let end = Duration::from_secs(minutes() * 60);
+    let mut hours = Hours::new(seed(), ProtocolVersion::V1);
+    let mut resident = Vec::new();
+    for minute in 1..=minutes() {
+        hours.speak_until(Duration::from_secs(minute * 60), end);
+        resident.push(resident_kilobytes());
+    }
+    hours.run(end);
+    judge(&hours);
+    let epochs = hours.choir.as_ref().map_or(0, |choir| choir.epoch);
+    assert!(epochs >= minutes() * 3 - 1, "{epochs} epochs");
+    let (early, late) = (resident[1], *resident.last().expect("minutes"));
+    assert!(late <= early + SLACK_KILOBYTES, "seed {}: {resident:?} kB", seed());
+}
+
+/// What of this process is in memory.
+fn resident_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+fn judge(hours: &Hours) {
+    let (seed, minutes) = (seed(), minutes());
     let last = minutes as usize - 1;
     let (earliest, tolerance) = (TRANSIT + DELAY, millis(5));
     for speaker in &hours.speakers {
