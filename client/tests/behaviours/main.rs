@@ -18,3 +18,4 @@ mod rooms_are_recorded_from_the_command_line;
 mod the_bot_is_in_a_room_while_somebody_wants_it;
 mod the_doctor_finds_what_is_wrong;
 mod the_library_mends_its_stream;
+mod what_gets_lost_is_seen_at_once;

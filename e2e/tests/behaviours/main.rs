@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests: the file's name is the documentation")]
 
+mod a_caller_speaks_a_file;
 mod a_draining_server_says_so;
 mod a_lease_is_its_subjects_alone;
 mod a_person_can_be_removed;
