@@ -79,9 +79,9 @@ impl Track {
         Ok(Self { line: Timeline::default(), synced: 0, sink })
     }
 
-    /// Lays a frame where it belongs. `now` is how long the recording lasts.
+    /// Lays a frame where it belongs, if there is room for it. `now` is how long the recording lasts.
     pub(crate) fn lay(&mut self, audio: &[u8], heard: &Heard, now: std::time::Duration) -> Result<(), TrackError> {
-        let gap = self.line.place(heard, now);
+        let Some(gap) = self.line.place(heard, now) else { return Ok(()) };
         self.gap(gap)?;
         match &mut self.sink {
             Sink::Ogg(ogg) => ogg.packet(audio.to_vec(), heard.samples)?,
