@@ -17,8 +17,8 @@ use super::{
 /// The shortest wait that is named to somebody whose turn did not come.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// How many wait, by how urgent they are now.
-type Counts = [usize; TOP as usize + 1];
+/// How urgent something can be.
+const LEVELS: usize = TOP as usize + 1;
 
 /// Requests that wait for the same thing, by tenant.
 #[derive(Default)]
@@ -28,9 +28,19 @@ struct Line<'a>(BTreeMap<&'a Tenant, Queued>);
 struct Queued {
     /// When the tenant's next turn begins.
     turn: u64,
-    all: Counts,
-    /// Those of them that have been passed in going through the line from its beginning.
-    passed: Counts,
+    /// By how urgent they are now, in the order in which they came.
+    all: [Vec<Ticket>; LEVELS],
+    /// How many of them have been passed in going through the line from its beginning.
+    passed: [usize; LEVELS],
+}
+
+/// Whoever wants to know how many go before.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    tenant: &'a Tenant,
+    rise: Rise,
+    /// Nothing for one that comes now, behind everybody.
+    ticket: Option<Ticket>,
 }
 
 /// How urgent a request is now, and at its deadline at most.
@@ -40,10 +50,33 @@ struct Rise {
     last: usize,
 }
 
+impl Queued {
+    /// How many of the tenant's own go before: that came before and are no less urgent.
+    fn own(&self, asking: &Asking<'_>) -> usize {
+        let levels = asking.rise.now..=asking.rise.last;
+        match asking.ticket {
+            Some(_) => self.passed[levels].iter().sum(),
+            None => self.all[levels].iter().map(Vec::len).sum(),
+        }
+    }
+
+    /// How many of another tenant's go before one whose turn begins then: those whose turn begins earlier, and one that begins
+    /// at the same time and came first.
+    fn others(&self, asking: &Asking<'_>, begins: u64) -> u64 {
+        let levels = &self.all[asking.rise.now..=asking.rise.last];
+        let mut queue = levels.iter().rev().flatten();
+        let Some(earlier) = begins.checked_sub(self.turn) else { return 0 };
+        let count = count(levels.iter().map(Vec::len).sum());
+        let tie = usize::try_from(earlier).ok().and_then(|earlier| queue.nth(earlier));
+        let is_first = tie.is_some_and(|tie| asking.ticket.is_none_or(|ticket| *tie < ticket));
+        count.min(earlier) + u64::from(is_first)
+    }
+}
+
 impl<'a> Line<'a> {
-    fn join(&mut self, tenant: &'a Tenant, urgency: usize, turn: impl FnOnce() -> u64) {
+    fn join(&mut self, ticket: Ticket, tenant: &'a Tenant, urgency: usize, turn: impl FnOnce() -> u64) {
         let queued = self.0.entry(tenant).or_insert_with(|| Queued { turn: turn(), ..Queued::default() });
-        queued.all[urgency] += 1;
+        queued.all[urgency].push(ticket);
     }
 
     fn pass(&mut self, tenant: &Tenant, urgency: usize) {
@@ -52,23 +85,17 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// How many go before one of this tenant at least: all that are more urgent than it can become in time, and of those that
-    /// are no less urgent the tenant's own that came before, and of every other tenant as many as have their turn before.
-    fn ahead(
-        &self,
-        tenant: &Tenant,
-        rise: Rise,
-        own: impl Fn(&Queued) -> &Counts,
-        turn: impl FnOnce() -> u64,
-    ) -> usize {
-        let between = |counts: &Counts| counts[rise.now..=rise.last].iter().sum::<usize>();
-        let mine = self.0.get(tenant);
-        let before = mine.map_or(0, |queued| between(own(queued)));
-        let begins = mine.map_or_else(turn, |queued| queued.turn) + count(before);
-        let others = self.0.iter().filter(|(other, _)| **other != tenant);
-        let others = others.map(|(_, queued)| count(between(&queued.all)).min(begins.saturating_sub(queued.turn)));
-        let above: usize = self.0.values().map(|queued| queued.all[rise.last + 1..].iter().sum::<usize>()).sum();
-        above + before + usize::try_from(others.sum::<u64>()).unwrap_or(usize::MAX)
+    /// How many go before one at least: all that are more urgent than it can become in time, and of those that are no less
+    /// urgent the tenant's own that came before, and of every other tenant as many as have their turn before.
+    fn ahead(&self, asking: Asking<'_>, turn: impl FnOnce() -> u64) -> usize {
+        let mine = self.0.get(asking.tenant);
+        let own = mine.map_or(0, |queued| queued.own(&asking));
+        let begins = mine.map_or_else(turn, |queued| queued.turn) + count(own);
+        let others = self.0.iter().filter(|(other, _)| **other != asking.tenant);
+        let others: u64 = others.map(|(_, queued)| queued.others(&asking, begins)).sum();
+        let above = |queued: &Queued| queued.all[asking.rise.last + 1..].iter().map(Vec::len).sum::<usize>();
+        let above: usize = self.0.values().map(above).sum();
+        above + own + usize::try_from(others).unwrap_or(usize::MAX)
     }
 }
 
@@ -79,14 +106,15 @@ impl Scheduler {
         let key = self.buckets.key(meta.route, meta.resource);
         let (mut in_bucket, mut in_all) = (Line::default(), Line::default());
         let urgencies = self.urgencies(now);
-        for waiting in self.waiting.values() {
+        for (ticket, waiting) in &self.waiting {
             let bucket = self.buckets.key(waiting.meta.route, waiting.meta.resource);
-            self.join(waiting, &bucket, (bucket == key).then_some(&mut in_bucket), &mut in_all, &urgencies, now);
+            let line = (bucket == key).then_some(&mut in_bucket);
+            self.join((*ticket, waiting), &bucket, line, &mut in_all, &urgencies, now);
         }
         let rise = Rise::of(meta.urgency.rank(), Duration::ZERO, meta.deadline.saturating_duration_since(now));
-        let in_bucket =
-            in_bucket.ahead(&meta.tenant, rise, |queued| &queued.all, || self.buckets.turn(&key, &meta.tenant));
-        let in_all = in_all.ahead(&meta.tenant, rise, |queued| &queued.all, || self.turns.start(&meta.tenant));
+        let asking = Asking { tenant: &meta.tenant, rise, ticket: None };
+        let in_bucket = in_bucket.ahead(asking, || self.buckets.turn(&key, &meta.tenant));
+        let in_all = in_all.ahead(asking, || self.turns.start(&meta.tenant));
         let lane = meta.lane.and_then(|lane| self.lanes.get(&lane)).into_iter().flatten();
         self.foreseen_behind(meta, &key, (in_bucket, in_all), lane, now)
     }
@@ -118,21 +146,23 @@ impl Scheduler {
         let urgencies = self.urgencies(now);
         let (mut lines, mut in_all) = (BTreeMap::<BucketKey, Line<'_>>::new(), Line::default());
         let mut keys = Vec::with_capacity(self.waiting.len());
-        for waiting in self.waiting.values() {
+        for (ticket, waiting) in &self.waiting {
             let bucket = self.buckets.key(waiting.meta.route, waiting.meta.resource);
             let line = lines.entry(bucket.clone()).or_default();
-            self.join(waiting, &bucket, Some(line), &mut in_all, &urgencies, now);
-            keys.push(bucket);
+            let is_in_all = self.join((*ticket, waiting), &bucket, Some(line), &mut in_all, &urgencies, now);
+            keys.push((bucket, is_in_all));
         }
-        for ((ticket, waiting), bucket) in self.waiting.iter().zip(keys) {
+        for ((ticket, waiting), (bucket, is_in_all)) in self.waiting.iter().zip(keys) {
             let meta = &waiting.meta;
             let Some(line) = lines.get_mut(&bucket) else { continue };
             let rise = waiting.rise(&urgencies, now);
-            let behind = line.ahead(&meta.tenant, rise, |queued| &queued.passed, || 0);
-            let behind_all =
-                in_all.ahead(&meta.tenant, rise, |queued| &queued.passed, || self.turns.start(&meta.tenant));
+            let asking = Asking { tenant: &meta.tenant, rise, ticket: Some(*ticket) };
+            let behind = line.ahead(asking, || 0);
+            let behind_all = in_all.ahead(asking, || self.turns.start(&meta.tenant));
             line.pass(&meta.tenant, rise.now);
-            in_all.pass(&meta.tenant, rise.now);
+            if is_in_all {
+                in_all.pass(&meta.tenant, rise.now);
+            }
             let lane = meta.lane.and_then(|lane| self.lanes.get(&lane)).into_iter().flatten();
             let lane = lane.take_while(|before| *before < ticket);
             let at = self.foreseen_behind(meta, &bucket, (behind, behind_all), lane, now).max(waiting.not_before);
@@ -144,24 +174,27 @@ impl Scheduler {
         None
     }
 
-    /// Puts a request into the lines that it waits in. Whom its own bucket holds back takes nobody's turn among all.
+    /// Puts a request into the lines that it waits in. Whom its own bucket holds back takes nobody's turn among all; returns
+    /// whether it does.
     fn join<'a>(
         &'a self,
-        waiting: &'a Waiting,
+        (ticket, waiting): (Ticket, &'a Waiting),
         bucket: &BucketKey,
         line: Option<&mut Line<'a>>,
         in_all: &mut Line<'a>,
         urgencies: &BTreeMap<Lane, u64>,
         now: Instant,
-    ) {
+    ) -> bool {
         let tenant = &waiting.meta.tenant;
         let urgency = waiting.rise(urgencies, now).now;
         if let Some(line) = line {
-            line.join(tenant, urgency, || self.buckets.turn(bucket, tenant));
+            line.join(ticket, tenant, urgency, || self.buckets.turn(bucket, tenant));
         }
-        if !matches!(self.own_ready(waiting, bucket, now), Ready::At(_)) {
-            in_all.join(tenant, urgency, || self.turns.start(tenant));
+        let takes_turns = !matches!(self.own_ready(waiting, bucket, now), Ready::At(_));
+        if takes_turns {
+            in_all.join(ticket, tenant, urgency, || self.turns.start(tenant));
         }
+        takes_turns
     }
 
     /// When a request is sent before which so many go in its bucket and among all, and these in its lane.
