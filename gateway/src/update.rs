@@ -18,7 +18,7 @@ pub struct Delivery {
     pub update: Option<Update>,
     /// Where a resume would go on; `None` where there is nothing to resume.
     pub session: Option<SessionPlace>,
-    /// When Discord was last heard on this shard, be it by a heartbeat acknowledgement.
+    /// When everything that Discord had sent on this shard, be it a heartbeat acknowledgement, had last been read.
     pub heard_at: SystemTime,
 }
 
@@ -59,7 +59,7 @@ pub enum Update {
         shard: ShardIndex,
         /// What remains of the session.
         loss: Loss,
-        /// When Discord was last heard on it, be it by a heartbeat acknowledgement.
+        /// When everything that Discord had sent on it, be it a heartbeat acknowledgement, had last been read.
         last_heard: SystemTime,
     },
     /// The whole of a guild, as of now.

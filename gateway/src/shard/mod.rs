@@ -8,6 +8,7 @@ mod pacing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -15,11 +16,12 @@ use std::{
 use futures_util::StreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::coop::has_budget_remaining};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use twilight_gateway::{
-    CloseFrame, Config, ConfigBuilder, Intents, Message, Session, Shard, ShardId, error::ReceiveMessageErrorType,
+    CloseFrame, Config, ConfigBuilder, Intents, Message, Session, Shard, ShardId,
+    error::{ReceiveMessageError, ReceiveMessageErrorType},
     queue::InMemoryQueue,
 };
 use twilight_model::{
@@ -109,6 +111,7 @@ pub async fn run(
             voice: Arc::clone(&config.voice),
             pacing: Pacing::default(),
             unanswered: BTreeSet::new(),
+            reading: None,
             last_heard: now,
             last_told: now,
         };
@@ -134,6 +137,10 @@ struct ShardTask {
     pacing: Pacing,
     /// The guilds whose status lines were asked for and have not come.
     unanswered: BTreeSet<GuildId>,
+    /// When the newest payload was read, while more may wait in the socket.
+    reading: Option<SystemTime>,
+    /// When everything that had come from Discord had last been read. What is read after this may be old: a process that
+    /// was stopped finds in its socket what came meanwhile, and what Discord dropped after it happened then, not now.
     last_heard: SystemTime,
     /// When the last delivery was made.
     last_told: SystemTime,
@@ -202,7 +209,7 @@ impl ShardTask {
         let mut wishes = self.voice.wishes();
         loop {
             let next = tokio::select! {
-                next = shard.next() => next,
+                next = self.next_payload(shard) => next,
                 Ok(()) = wishes.changed(), if started => {
                     self.carry_out_wishes(shard);
                     continue;
@@ -232,7 +239,7 @@ impl ShardTask {
                     continue;
                 }
             };
-            self.last_heard = SystemTime::now();
+            self.reading = Some(SystemTime::now());
             let updates = match translate(self.index, &text) {
                 Ok(Payload::Update(update)) => vec![update],
                 Ok(Payload::Statuses { guild, statuses }) => self.statuses(guild, statuses),
@@ -286,6 +293,22 @@ impl ShardTask {
                 return exit;
             }
         }
+    }
+
+    /// The next payload. Where none is there, everything that has come has been read.
+    async fn next_payload(&mut self, shard: &mut Shard<InMemoryQueue>) -> Option<Result<Message, ReceiveMessageError>> {
+        poll_fn(|context| {
+            let next = shard.poll_next_unpin(context);
+            // A task that has read for long is made to pause though there is more.
+            if next.is_pending()
+                && has_budget_remaining()
+                && let Some(read_at) = self.reading.take()
+            {
+                self.last_heard = read_at;
+            }
+            next
+        })
+        .await
     }
 
     /// Hands over what one payload has told. Only the last update says that the session goes on after the payload, so
