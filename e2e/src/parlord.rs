@@ -177,11 +177,20 @@ impl Parlord {
         }
     }
 
+    /// Whether it stands still: a signal stopped it, and none has let it go on.
+    pub fn is_stopped(&self) -> bool {
+        self.status("State:").is_some_and(|state| state.starts_with('T'))
+    }
+
     /// Resident memory in KiB; `None` when it has ended.
     pub fn resident_kib(&self) -> Option<u64> {
+        self.status("VmRSS:")?.trim_end_matches("kB").trim().parse().ok()
+    }
+
+    /// What the system says of it under a name (proc(5), `/proc/pid/status`).
+    fn status(&self, name: &str) -> Option<String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.trim().trim_end_matches("kB").trim().parse().ok()
+        status.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
     }
 
     /// A number of the page at /metrics: the sum over all labels. `None` where there is no such number.

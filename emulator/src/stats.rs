@@ -31,6 +31,10 @@ pub struct Stats {
     pub heartbeats: u64,
     /// Dispatches recorded for sessions, duplicates included.
     pub dispatches: u64,
+    /// Of these, the ones beyond the first that a fault had delivered again.
+    pub dispatches_repeated: u64,
+    /// Changes of the world whose dispatches, more than one, a fault put into reverse order.
+    pub changes_reversed: u64,
     /// Close frames that the emulator sent, by code.
     pub closes: BTreeMap<u16, u64>,
     /// REST requests by route, e.g. `POST /guilds/{guild.id}/channels`.

@@ -13,9 +13,14 @@ const SECOND: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(90);
 
 /// Waits until a session was taken up again, or another began, after these counts.
-async fn until_again(stage: &Stage, before: &Stats) -> Outcome {
+pub(super) async fn until_again(stage: &Stage, before: &Stats) -> Outcome {
     let count = before.identifies + before.resumes;
     stage.until_discord("a resume or a new session", AGAIN, |now| now.identifies + now.resumes > count).await
+}
+
+/// A fault that struck nothing shows nothing.
+fn struck(count: u64, what: &str, was: &str) -> Outcome {
+    (count > 0).then_some(()).ok_or_else(|| format!("no {what} was {was}: the fault did not strike"))
 }
 
 /// One fault that strikes at once.
@@ -84,14 +89,14 @@ pub(super) fn strict() -> Plan {
     Plan { gateway, ..Plan::default() }
 }
 
-/// F07: half of the close codes that allow a resume; the next seed takes the others.
+/// F07: every close code that allows a resume, in any order.
 pub(super) async fn closed_and_resumed(stage: &mut Stage) -> Outcome {
-    let codes = [4000, 4001, 4002, 4003, 4005, 4008];
-    let first = 3 * stage.rng.usize(0..2);
-    for code in &codes[first..first + 3] {
-        once(stage, Fault::Close { code: *code }).await?;
+    let mut codes = [4000, 4001, 4002, 4003, 4005, 4008];
+    stage.rng.shuffle(&mut codes);
+    for code in codes {
+        once(stage, Fault::Close { code }).await?;
     }
-    stage.remark = format!("{:?}", &codes[first..first + 3]);
+    stage.remark = format!("{codes:?}");
     Ok(())
 }
 
@@ -104,7 +109,7 @@ pub(super) async fn closed_for_a_new_session(stage: &mut Stage) -> Outcome {
     Ok(())
 }
 
-/// F09: two of the codes after which repeating mends nothing. The operator starts the server anew each time.
+/// F09: some of the codes after which repeating mends nothing. The operator starts the server anew each time.
 pub(super) async fn refused_for_good(stage: &mut Stage) -> Outcome {
     let mut codes = vec![4004, 4010, 4011, 4012, 4013, 4014];
     stage.rng.shuffle(&mut codes);
@@ -159,7 +164,12 @@ pub(super) fn long_memory() -> Plan {
     Plan { gateway: GatewayLimits { replay_events: 100_000, ..plan.gateway }, ..plan }
 }
 
-/// The same, with heartbeats that are not missed by a delay of seconds.
+/// The same, without a proxy.
+pub(super) fn remembering() -> Plan {
+    Plan { proxied: false, ..long_memory() }
+}
+
+/// As [`long_memory`], with heartbeats that are not missed by a delay of seconds.
 pub(super) fn patient() -> Plan {
     let plan = long_memory();
     Plan { gateway: GatewayLimits { heartbeat_interval: 10 * SECOND, ..plan.gateway }, ..plan }
@@ -214,10 +224,14 @@ pub(super) fn short_memory() -> Plan {
 
 /// F15
 pub(super) async fn dispatches_come_thrice(stage: &mut Stage) -> Outcome {
+    let before = stage.emulator.stats();
     stage.emulator.inject(Fault::RepeatDispatches { next: u32::MAX, times: 3 });
     stage.goes_on(2 * SECOND).await;
     stage.emulator.clear_faults();
-    Ok(())
+    let now = stage.emulator.stats();
+    let (sent, repeated) = (now.dispatches - before.dispatches, now.dispatches_repeated - before.dispatches_repeated);
+    stage.remark = format!("dispatches={sent} of_them_repeated={repeated}");
+    struck(repeated, "dispatch", "repeated")
 }
 
 /// F16: some dispatches are never sent. The next session finds it out.
@@ -246,7 +260,9 @@ pub(super) async fn dispatches_are_reversed(stage: &mut Stage) -> Outcome {
     }
     stage.goes_on(SECOND).await;
     stage.emulator.clear_faults();
-    Ok(())
+    let reversed = stage.emulator.stats().changes_reversed;
+    stage.remark = format!("reversed={reversed}");
+    struck(reversed, "change", "reversed")
 }
 
 /// F18
@@ -317,7 +333,10 @@ pub(super) async fn delay_and_loss(stage: &mut Stage) -> Outcome {
         weather.delay = Duration::ZERO;
         weather.loss_percent = 0;
     });
-    Ok(())
+    let (delayed, held_up) = stage.proxy().toll();
+    stage.remark = format!("delayed={delayed} held_up={held_up}");
+    struck(delayed, "piece", "delayed")?;
+    struck(held_up, "piece", "held up")
 }
 
 /// F23: nothing passes, for many heartbeats. Discord ends a session of which it hears nothing (4009).

@@ -1,18 +1,19 @@
-//! Many streams over few connections: storms, stalls and cancellations.
+//! Many streams, over few connections or one each: storms, drains and snapshots.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parlor_client::{
-    Parlor,
+    CallError, Parlor,
     v1::{self, subscribe_voice_events_request::Start, subscribe_voice_events_response::Body},
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{OnceCell, Semaphore, watch},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{crowd::Habits, stage::Stage};
@@ -39,7 +40,29 @@ pub(super) struct Herd {
 struct Reader {
     tape: Tape,
     cursor: String,
+    /// The position that the cursor stands for.
+    sequence: u64,
     drained: bool,
+}
+
+/// A connection that some readers share. Whoever comes first makes it.
+struct Way {
+    address: SocketAddr,
+    token: String,
+    parlor: OnceCell<Parlor>,
+}
+
+impl Way {
+    /// The connection. It is tried again until it comes about, as clients do.
+    async fn parlor(&self) -> Parlor {
+        let url = format!("http://{}", self.address);
+        loop {
+            if let Ok(parlor) = self.parlor.get_or_try_init(|| Parlor::connect(&url, &self.token)).await {
+                return parlor.clone();
+            }
+            sleep(Duration::from_millis(fastrand::u64(20..200))).await;
+        }
+    }
 }
 
 impl Herd {
@@ -63,7 +86,7 @@ impl Herd {
         herd.resting = (0..many)
             .map(|number| {
                 let tape = stage.archive.tape(format!("herd {number}"), Sight::default()).of_a_visitor();
-                Reader { tape, cursor: String::new(), drained: false }
+                Reader { tape, cursor: String::new(), sequence: 0, drained: false }
             })
             .collect();
         herd.resume(stage).await?;
@@ -93,32 +116,31 @@ impl Herd {
         readers
     }
 
-    /// Opens every stream that is not open, from where it ended, all at once. Returns how long it took until each had its
-    /// first frame.
+    /// Opens every stream that is not open, from where it ended, all at once. Returns how long it took until each was live: it
+    /// had heard everything that had happened when it was opened.
     ///
     /// # Errors
     /// Some could not be opened.
     pub(super) async fn resume(&mut self, stage: &Stage) -> Result<Duration, String> {
         let address = (*stage.address.borrow()).ok_or("there is no server")?;
         let began = Instant::now();
-        let open = Arc::new(Semaphore::new(0));
+        let live = Arc::new(Semaphore::new(0));
         let many = self.resting.len();
         let token = stage.crowd.noted(self.habits.token());
         let mut resting = std::mem::take(&mut self.resting).into_iter();
         self.give_up.send_replace(false);
         while resting.len() > 0 {
-            let connected = Parlor::connect(&format!("http://{address}"), &token).await;
-            let parlor = connected.map_err(|error| format!("{} streams have no connection: {error}", resting.len()))?;
+            let way = Arc::new(Way { address, token: token.clone(), parlor: OnceCell::new() });
             for reader in resting.by_ref().take(self.per_connection) {
-                let (parlor, request, open) = (parlor.clone(), self.habits.request.clone(), Arc::clone(&open));
+                let (way, request, live) = (Arc::clone(&way), self.habits.request.clone(), Arc::clone(&live));
                 let give_up = self.give_up.subscribe();
-                self.readers.spawn(reader.read(parlor, request, open, give_up));
+                self.readers.spawn(reader.read(way, request, live, give_up));
             }
         }
         let many_of_them = u32::try_from(many).map_err(|error| error.to_string())?;
-        match timeout(OPENING, open.acquire_many(many_of_them)).await {
+        match timeout(OPENING, live.acquire_many(many_of_them)).await {
             Ok(_) => Ok(began.elapsed()),
-            Err(_) => Err(format!("{} of {many} streams are open after {OPENING:?}", open.available_permits())),
+            Err(_) => Err(format!("{} of {many} streams are live after {OPENING:?}", live.available_permits())),
         }
     }
 
@@ -139,52 +161,63 @@ impl Herd {
 }
 
 impl Reader {
+    /// Reads one stream, from where the last one ended, to its end or until all give up.
     async fn read(
         mut self,
-        parlor: Parlor,
-        mut request: v1::SubscribeVoiceEventsRequest,
-        open: Arc<Semaphore>,
+        way: Arc<Way>,
+        request: v1::SubscribeVoiceEventsRequest,
+        live: Arc<Semaphore>,
         mut give_up: watch::Receiver<bool>,
     ) -> Self {
         self.drained = false;
+        let reading = self.follow(&way, request, &live);
+        let ended = tokio::select! {
+            ended = reading => ended,
+            _ = give_up.wait_for(|give_up| *give_up) => None,
+        };
+        self.tape.ended(ended.as_ref());
+        self
+    }
+
+    async fn follow(
+        &mut self,
+        way: &Way,
+        mut request: v1::SubscribeVoiceEventsRequest,
+        live: &Semaphore,
+    ) -> Option<CallError> {
         if !self.cursor.is_empty() {
             request.start = Some(Start::Cursor(self.cursor.clone()));
         }
         let from = From::of(&request);
-        let mut frames = match parlor.subscribe(request).await {
-            Ok(frames) => frames,
-            Err(error) => {
-                self.tape.refused(&error);
-                return self;
+        let mut frames = loop {
+            match way.parlor().await.subscribe(request.clone()).await {
+                Ok(frames) => break frames,
+                Err(error) => self.tape.refused(&error),
             }
+            sleep(Duration::from_millis(fastrand::u64(20..200))).await;
         };
         self.tape.opened(from);
-        let mut first = true;
+        let mut head = Some(u64::MAX);
         loop {
-            let next = tokio::select! {
-                next = frames.next() => next,
-                _ = give_up.wait_for(|give_up| *give_up) => {
-                    self.tape.ended(None);
-                    return self;
-                }
-            };
-            let frame = match next {
+            let frame = match frames.next().await {
                 Ok(Some(frame)) => frame,
-                Ok(None) => {
-                    self.tape.ended(None);
-                    return self;
-                }
-                Err(error) => {
-                    self.tape.ended(Some(&error));
-                    return self;
-                }
+                Ok(None) => return None,
+                Err(error) => return Some(error),
             };
-            if std::mem::take(&mut first) {
-                open.add_permits(1);
+            if let Some(Body::Hello(hello)) = &frame.body {
+                head = Some(hello.head_sequence);
+                // Who begins with what comes next holds nothing before it is said where that is.
+                self.sequence = if hello.resumed { self.sequence } else { 0 };
             }
             self.drained |= matches!(frame.body, Some(Body::Draining(_)));
-            if !frame.cursor.is_empty() {
+            let marks = !frame.cursor.is_empty();
+            if marks {
                 self.cursor.clone_from(&frame.cursor);
+                self.sequence = frame.sequence;
+            }
+            if head.is_some_and(|head| self.sequence >= head && (marks || head > 0)) {
+                head = None;
+                live.add_permits(1);
             }
             self.tape.frame(frame);
         }

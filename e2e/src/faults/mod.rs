@@ -10,6 +10,7 @@ mod process;
 mod proxy;
 mod readers;
 mod stage;
+mod stalls;
 mod table;
 mod traffic;
 
@@ -51,7 +52,7 @@ impl fmt::Display for Expected {
 /// One fault of the list.
 #[derive(Clone, Copy)]
 pub struct Fault {
-    /// F01 to F48.
+    /// F01 to F50.
     pub id: &'static str,
     /// What goes wrong.
     pub name: &'static str,

@@ -1,4 +1,4 @@
-//! F25 to F28, F31 to F33: what can happen to the server's process, its clock and its disk.
+//! F25 to F28, F31 to F33, F49 and F50: what can happen to the server's process, its clock and its disk.
 
 use std::{
     fs::{self, OpenOptions},
@@ -7,11 +7,15 @@ use std::{
     time::Duration,
 };
 
-use discord_emulator::LOBBY;
+use discord_emulator::{GatewayLimits, LOBBY, PARLOR_DEV};
+use parlor_client::{CallError, v1};
 use tonic::Code;
 
 use super::{
+    crowd::Habits,
+    gateway::until_again,
     herd::Herd,
+    readers::connected,
     stage::{Plan, Stage},
 };
 use crate::{
@@ -20,6 +24,10 @@ use crate::{
 };
 
 type Outcome = Result<(), String>;
+
+/// How long the server may take to notice that its disk is full, or that it is not any more: its longest pause between two
+/// tries, many times over.
+const NOTICES: Duration = Duration::from_secs(60);
 
 /// Kills the server as a power cut does, and starts it again over the same store.
 async fn kill_and_start(stage: &mut Stage) -> Outcome {
@@ -139,25 +147,82 @@ pub(super) async fn clock_jumps(seed: u64) -> Result<Report, String> {
     if complaints.is_empty() { Ok(report) } else { Err(complaints.join("; ")) }
 }
 
-/// F32: nothing can be written for a while. What was told stays told, and what could not be stored was told to nobody.
+/// F32: nothing can be written for a while. What was told stays told, what could not be stored was told to nobody, and who
+/// asks for something that would have to be stored hears that it cannot.
 pub(super) async fn disk_is_full(stage: &mut Stage) -> Outcome {
     let server = stage.take_server()?;
     server.kill().await;
     let largest = largest_file(&stage.store()).map_or(0, |(_, bytes)| bytes / 1_024);
     stage.run().file_limit_kib = Some(largest + 16);
     stage.start_server().await?;
-    // Enough happens to fill what is left.
-    stage.goes_on(Duration::from_secs(3)).await;
-    let ended = stage.server()?.has_ended();
-    stage.remark = format!("limit_kib={} ended={ended}", largest + 16);
     stage.run().file_limit_kib = None;
-    if ended {
-        // It may end over it, if whoever supervises it can start it again.
-        let server = stage.take_server()?;
-        server.kill().await;
-        return stage.start_server().await;
+    // Traffic fills what is left.
+    stage.until_metric("parlor_store_up", NOTICES, |up| up == Some(0.0)).await?;
+    let mut wrong = Vec::new();
+    match create_room(stage, "Not stored").await? {
+        Err(error) if error.reason.as_deref() == Some("STORE_UNAVAILABLE") => {}
+        other => wrong.push(format!("a room asked for while nothing is stored: {other:?}")),
     }
-    stage.server()?.lift_file_limit().await
+    stage.goes_on(Duration::from_secs(2)).await;
+    if !stage.emulator.world(|world| world.channels_named("Not stored").next().is_none()) {
+        wrong.push("Discord has the room that was refused".to_owned());
+    }
+    let still = stage.server()?.metric("parlor_store_up").await;
+    if still != Some(0.0) {
+        wrong.push(format!("the disk is full and parlor_store_up is {still:?}"));
+    }
+    stage.server()?.lift_file_limit().await?;
+    stage.until_metric("parlor_store_up", NOTICES, |up| up == Some(1.0)).await?;
+    if let Err(error) = create_room(stage, "Stored").await? {
+        wrong.push(format!("a room asked for when things are stored again: {error}"));
+    }
+    stage.remark = format!("limit_kib={} stalls={}", largest + 16, stage.log.count("trying until it does"));
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+}
+
+/// Asks for a room.
+async fn create_room(stage: &Stage, name: &str) -> Result<Result<v1::Room, CallError>, String> {
+    let parlor = connected(stage, &Habits::eager("makes rooms")).await?;
+    let request = v1::CreateRoomRequest {
+        guild_id: PARLOR_DEV.to_string(),
+        display_name: name.to_owned(),
+        ..v1::CreateRoomRequest::default()
+    };
+    Ok(parlor.create_room(request).await)
+}
+
+/// Stops the process for a while, as a debugger or a machine that is moved does, and lets it go on.
+async fn stop_and_continue(stage: &mut Stage, span: Duration) -> Outcome {
+    let before = stage.emulator.stats();
+    let server = stage.server()?;
+    server.signal("STOP").await;
+    stage.goes_on(span).await;
+    let server = stage.server()?;
+    let stopped = server.is_stopped();
+    server.signal("CONT").await;
+    let missed = stage.emulator.stats().dispatches - before.dispatches;
+    stage.remark = format!("stopped_s={} dispatches_meanwhile={missed}", span.as_secs());
+    (stopped && missed > 0).then_some(()).ok_or_else(|| format!("stopped: {stopped}, missed: {missed}"))
+}
+
+/// F49: stopped for twenty seconds, which is less than Discord waits for a heartbeat: it goes on where it was.
+pub(super) async fn stopped_briefly(stage: &mut Stage) -> Outcome {
+    let span = stage.lasting(Duration::from_secs(20), Duration::from_secs(8));
+    stop_and_continue(stage, span).await
+}
+
+/// Heartbeats as far apart as Discord's.
+pub(super) fn calm() -> Plan {
+    let plan = busy();
+    Plan { gateway: GatewayLimits { heartbeat_interval: Duration::from_millis(41_250), ..plan.gateway }, ..plan }
+}
+
+/// F50: stopped for longer than Discord waits, so that the session is over when it goes on.
+pub(super) async fn stopped_for_long(stage: &mut Stage) -> Outcome {
+    let before = stage.emulator.stats();
+    let span = stage.lasting(Duration::from_secs(20), Duration::from_secs(10));
+    stop_and_continue(stage, span).await?;
+    until_again(stage, &before).await
 }
 
 /// F33: while the server is down, the end of its largest file is cut off; the next time, bytes in it are changed.

@@ -3,7 +3,10 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,7 +40,15 @@ pub(super) struct Weather {
 #[derive(Debug)]
 pub(super) struct Proxy {
     weather: Arc<watch::Sender<Weather>>,
+    toll: Arc<Toll>,
     _tasks: JoinSet<()>,
+}
+
+/// Pieces that came late.
+#[derive(Debug, Default)]
+struct Toll {
+    delayed: AtomicU64,
+    held_up: AtomicU64,
 }
 
 /// A proxy's door, before it is known where it leads.
@@ -61,15 +72,17 @@ impl Door {
     pub(super) fn lead_to(self, target: SocketAddr, seed: u64) -> Proxy {
         let weather = Arc::new(watch::Sender::new(Weather::default()));
         let mut tasks = JoinSet::new();
-        let (of, listener, mut rng) = (Arc::clone(&weather), self.0, fastrand::Rng::with_seed(seed));
+        let toll = Arc::<Toll>::default();
+        let (of, taken) = (Arc::clone(&weather), Arc::clone(&toll));
+        let (listener, mut rng) = (self.0, fastrand::Rng::with_seed(seed));
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(target).await else { continue };
-                connections.spawn(carry(client, server, Arc::clone(&of), rng.fork()));
+                connections.spawn(carry(client, server, Arc::clone(&of), Arc::clone(&taken), rng.fork()));
             }
         });
-        Proxy { weather, _tasks: tasks }
+        Proxy { weather, toll, _tasks: tasks }
     }
 }
 
@@ -78,15 +91,26 @@ impl Proxy {
     pub(super) fn change(&self, change: impl FnOnce(&mut Weather)) {
         self.weather.send_modify(change);
     }
+
+    /// How many pieces were delayed so far, and how many held up.
+    pub(super) fn toll(&self) -> (u64, u64) {
+        (self.toll.delayed.load(Ordering::Relaxed), self.toll.held_up.load(Ordering::Relaxed))
+    }
 }
 
 /// Carries one connection, both ways, until either side ends.
-async fn carry(client: TcpStream, server: TcpStream, weather: Arc<watch::Sender<Weather>>, mut rng: fastrand::Rng) {
+async fn carry(
+    client: TcpStream,
+    server: TcpStream,
+    weather: Arc<watch::Sender<Weather>>,
+    toll: Arc<Toll>,
+    mut rng: fastrand::Rng,
+) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let up = pass(from_client, to_server, weather.subscribe(), false, rng.fork());
-    let down = pass(from_server, to_client, weather.subscribe(), true, rng);
+    let up = pass(from_client, to_server, weather.subscribe(), &toll, false, rng.fork());
+    let down = pass(from_server, to_client, weather.subscribe(), &toll, true, rng);
     // Whichever way ends first ends the other too.
     tokio::select! { () = up => {}, () = down => {} }
 }
@@ -98,6 +122,7 @@ async fn pass(
     mut from: OwnedReadHalf,
     to: OwnedWriteHalf,
     weather: watch::Receiver<Weather>,
+    toll: &Toll,
     harmed: bool,
     mut rng: fastrand::Rng,
 ) {
@@ -108,6 +133,8 @@ async fn pass(
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
             let now = *sky.borrow();
             let held_up = rng.u32(0..100) < now.loss_percent;
+            toll.delayed.fetch_add(u64::from(!now.delay.is_zero()), Ordering::Relaxed);
+            toll.held_up.fetch_add(u64::from(held_up), Ordering::Relaxed);
             let late = if held_up { Duration::from_millis(rng.u64(200..1_000)) } else { Duration::ZERO };
             if pieces.send((Instant::now() + now.delay + late, buffer[..count].to_vec())).await.is_err() {
                 return;

@@ -1,11 +1,15 @@
-//! F37 to F43: what clients can do.
+//! F39 to F43: what clients can do, beside not reading (`stalls`).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use discord_emulator::{LOBBY, OTHER_GUILD, PARLOR_DEV};
 use parlor_client::{
-    CallError, Frames, Parlor,
-    v1::{self, GapPolicy, subscribe_voice_events_request::Start, subscribe_voice_events_response::Body},
+    CallError, Parlor,
+    v1::{
+        self, GapPolicy, reset::Reason, subscribe_voice_events_request::Start, subscribe_voice_events_response::Body,
+    },
 };
+use parlor_server::hub::{CursorKey, Epoch, Position, Sequence};
 use tokio::time::timeout;
 use tonic::Code;
 
@@ -24,89 +28,15 @@ type Outcome = Result<(), String>;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A connection with a token of its own.
-async fn connected(stage: &Stage, habits: &Habits) -> Result<Parlor, String> {
+pub(super) async fn connected(stage: &Stage, habits: &Habits) -> Result<Parlor, String> {
     let address = (*stage.address.borrow()).ok_or("there is no server")?;
     let token = stage.crowd.noted(habits.token());
     Parlor::connect(&format!("http://{address}"), &token).await.map_err(|error| error.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
-fn told(error: CallError) -> String {
+pub(super) fn told(error: CallError) -> String {
     format!("{:?} {error}", error.code)
-}
-
-/// A world that is busy enough to fill the window of a reader who does not read.
-pub(super) fn busy() -> Plan {
-    Plan { pause: Duration::from_millis(1), ..super::process::busy() }
-}
-
-/// F37: one reader stalls, and reads on later: it catches up, and nobody else has noticed.
-pub(super) async fn a_reader_stalls(stage: &mut Stage) -> Outcome {
-    let span = stage.lasting(40 * SECOND, 3 * SECOND);
-    let habits = Habits::eager("stalls");
-    let tape = stage.archive.tape(&habits.name, Sight::default()).of_a_visitor();
-    let parlor = connected(stage, &habits).await?;
-    let mut frames = parlor.subscribe(habits.request.clone()).await.map_err(told)?;
-    tape.opened(From::Snapshot);
-    stage.goes_on(span).await;
-    let mut read = 0;
-    // It has caught up when it has to wait.
-    while let Ok(next) = timeout(Duration::from_millis(300), frames.next()).await {
-        match next.map_err(told)? {
-            Some(frame) => tape.frame(frame),
-            None => return Err("the stream of a reader who stalled has ended without a reason".to_owned()),
-        }
-        read += 1;
-        if read % 1_000 == 0 {
-            stage.traffic.flow(false);
-        }
-    }
-    tape.ended(None);
-    stage.traffic.flow(true);
-    stage.remark = format!("frames_read_later={read}");
-    Ok(())
-}
-
-/// F38: two hundred readers stall.
-pub(super) async fn many_readers_stall(stage: &mut Stage) -> Outcome {
-    let habits = Habits::eager("stalls");
-    stage.note_memory();
-    let before = stage.server()?.resident_kib().unwrap_or(0);
-    let mut stalled: Vec<Frames> = Vec::new();
-    let mut connections = Vec::new();
-    for _ in 0..200 {
-        let parlor = connected(stage, &habits).await?;
-        stalled.push(parlor.subscribe(habits.request.clone()).await.map_err(told)?);
-        connections.push(parlor);
-    }
-    let span = stage.lasting(10 * SECOND, 3 * SECOND);
-    stage.goes_on(span).await;
-    stage.note_memory();
-    let after = stage.server()?.resident_kib().unwrap_or(0);
-    // Others are served as ever: one who comes now holds the truth soon.
-    let began = Instant::now();
-    let mut frames = connected(stage, &habits).await?.subscribe(habits.request.clone()).await.map_err(told)?;
-    let whole = async {
-        while let Ok(Some(frame)) = frames.next().await {
-            if matches!(frame.body, Some(Body::SnapshotEnd(_))) {
-                return true;
-            }
-        }
-        false
-    };
-    let served = timeout(10 * SECOND, whole).await.unwrap_or(false);
-    let grown = after.saturating_sub(before) / 200;
-    stage.remark = format!(
-        "rss_before_mib={} rss_after_mib={} kib_per_reader={grown} snapshot_ms={}",
-        before / 1_024,
-        after / 1_024,
-        began.elapsed().as_millis()
-    );
-    drop(stalled);
-    if !served {
-        return Err("somebody who came while 200 stalled was not served within 10 s".to_owned());
-    }
-    (grown <= 512).then_some(()).ok_or_else(|| format!("{grown} KiB for each reader who stalls: at most 512"))
 }
 
 /// F39: ten thousand streams that are given up, each after some frames.
@@ -152,33 +82,54 @@ pub(super) async fn streams_are_cancelled(stage: &mut Stage) -> Outcome {
     Ok(())
 }
 
-/// F40: five thousand come back at once.
+/// F40: five thousand come back at once, each over a connection of its own, and hear what they have missed.
 pub(super) async fn all_come_back_at_once(stage: &mut Stage) -> Outcome {
-    let many = if stage.long { 5_000 } else { 500 };
-    stage.traffic.flow(false);
-    let mut herd = Herd::latest(stage, many, 500).await?;
+    let many: u32 = if stage.long { 5_000 } else { 500 };
+    let mut herd = Herd::latest(stage, many as usize, 1).await?;
+    let connections = stage.server()?.metric("parlor_connections").await.unwrap_or(0.0);
     herd.gives_up().await;
-    stage.traffic.flow(true);
+    stage.until_metric("parlor_connections", 30 * SECOND, |open| open.is_some_and(|open| open < 100.0)).await?;
+    // Something to hear of for each of them.
+    for guest in 0..10 {
+        stage.emulator.user(&format!("latecomer{guest}")).joins(LOBBY);
+    }
     stage.goes_on(Duration::from_millis(200)).await;
-    stage.traffic.flow(false);
     let took = herd.resume(stage).await?;
     stage.note_memory();
+    let again = stage.server()?.metric("parlor_connections").await.unwrap_or(0.0);
     stage.goes_on(Duration::from_millis(500)).await;
     herd.gives_up().await;
-    stage.traffic.flow(true);
-    stage.remark = format!("streams={many} all_resumed_ms={}", took.as_millis());
-    Ok(())
+    let within = if took <= 10 * SECOND { "within" } else { "beyond" };
+    stage.remark = format!("connections={again} all_live_ms={} {within} the 10 s of the list", took.as_millis());
+    let enough = connections.min(again) >= f64::from(many);
+    enough.then_some(()).ok_or_else(|| format!("{connections}, then {again} connections where {many} clients are"))
 }
 
-/// What a server says to a cursor. What it sends is recorded where there is a tape.
+/// A world in which so little happens that thousands can be told of it.
+pub(super) fn gentle() -> Plan {
+    Plan { pause: SECOND, ..Plan::default() }
+}
+
+/// What a server makes of a cursor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Said {
+    /// It goes on from there.
+    Resumed,
+    /// It begins anew, for this reason.
+    Reset(Reason),
+    /// What no server may do.
+    Neither,
+}
+
+/// What a server says to a cursor that stands in a request. What it sends is recorded where there is a tape.
 async fn says(
     parlor: &Parlor,
     cursor: &str,
     policy: GapPolicy,
+    mut request: v1::SubscribeVoiceEventsRequest,
     tape: Option<&Tape>,
-) -> Result<&'static str, CallError> {
-    let mut request =
-        v1::SubscribeVoiceEventsRequest { start: Some(Start::Cursor(cursor.to_owned())), ..Default::default() };
+) -> Result<Said, CallError> {
+    request.start = Some(Start::Cursor(cursor.to_owned()));
     request.set_gap_policy(policy);
     let from = From::of(&request);
     let mut frames = parlor.subscribe(request).await?;
@@ -188,26 +139,27 @@ async fn says(
         let next = match timeout(2 * SECOND, frames.next()).await {
             Ok(next) => next?,
             // Resumed at the head, and nothing has happened since.
-            Err(_) => return Ok("resumed"),
+            Err(_) => return Ok(Said::Resumed),
         };
         if let (Some(tape), Some(frame)) = (tape, &next) {
             tape.frame(frame.clone());
         }
         match next.and_then(|frame| frame.body) {
             Some(Body::Hello(hello)) => resumed = hello.resumed,
-            Some(Body::Reset(_)) => return Ok("reset"),
-            Some(_) if resumed => return Ok("resumed"),
-            Some(_) | None => return Ok("neither resumed nor reset"),
+            Some(Body::Reset(reset)) => return Ok(Said::Reset(reset.reason())),
+            Some(_) if resumed => return Ok(Said::Resumed),
+            Some(_) | None => return Ok(Said::Neither),
         }
     }
-    Ok("resumed")
+    Ok(Said::Resumed)
 }
 
-/// F41: cursors that are damaged, of another deployment, or no cursors at all.
+/// F41: cursors that are damaged or of another deployment; true ones of a log that is gone or of what has not happened yet;
+/// true ones under another filter or a narrower token.
 pub(super) async fn cursors_are_forged(stage: &mut Stage) -> Outcome {
     let habits = Habits::eager("forger");
     let parlor = connected(stage, &habits).await?;
-    let good = current_cursor(&parlor).await?;
+    let (good, filter_id) = current_cursor(&parlor).await?;
     let mut wrong = Vec::new();
     let mut forged: Vec<String> =
         vec!["x".to_owned(), "=".repeat(44), "A".repeat(44), "é".repeat(20), "A".repeat(10_000)];
@@ -229,29 +181,114 @@ pub(super) async fn cursors_are_forged(stage: &mut Stage) -> Outcome {
     }
     forged.retain(|cursor| *cursor != good);
     for cursor in &forged {
-        match says(&parlor, cursor, GapPolicy::Reset, None).await {
+        match says(&parlor, cursor, GapPolicy::Reset, Default::default(), None).await {
             Err(error) if error.code == Code::InvalidArgument && error.reason.as_deref() == Some("CURSOR_INVALID") => {}
             other => wrong.push(format!("`{cursor}`: {other:?}")),
         }
     }
-    // A cursor is not bound to what it was given for: a narrower token hears of its own guild alone, which the judge sees.
-    if says(&parlor, &good, GapPolicy::Fail, None).await.map_err(told)? != "resumed" {
+    wrong.extend(misplaced(stage, &parlor, &good).await?);
+    wrong.extend(misapplied(stage, &parlor, &good, &filter_id).await?);
+    if says(&parlor, &good, GapPolicy::Fail, Default::default(), None).await.map_err(told)? != Said::Resumed {
         wrong.push("the cursor that all were forged from is not continued".to_owned());
     }
-    stage.remark = format!("forged={}", forged.len());
+    stage.remark = format!("forged={} misplaced=3 misapplied=3", forged.len());
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
-/// The cursor of the log's head.
-async fn current_cursor(parlor: &Parlor) -> Result<String, String> {
+/// Cursors that the deployment's own key has sealed, of places where its log is not: what a client holds after the store was
+/// lost, or was put back as it had been.
+async fn misplaced(stage: &Stage, parlor: &Parlor, good: &str) -> Result<Vec<String>, String> {
+    let secret = std::fs::read(stage.store().join("cursor.key")).map_err(|error| error.to_string())?;
+    let secret = secret.try_into().map_err(|_| "the cursors' key has another length")?;
+    let key = CursorKey::new(&secret);
+    let place = key.open(good).map_err(|error| error.to_string())?;
+    let ahead = |by| Position { sequence: Sequence(place.sequence.0 + by), ..place };
+    let places = [
+        (Position { epoch: Epoch::random(), ..place }, Reason::EpochChanged),
+        (ahead(1_000_000), Reason::CursorAhead),
+        (ahead(u64::MAX / 2), Reason::CursorAhead),
+    ];
+    let mut wrong = Vec::new();
+    for (place, reason) in places {
+        let cursor = key.seal(place);
+        match says(parlor, &cursor, GapPolicy::Reset, Default::default(), None).await {
+            Ok(Said::Reset(why)) if why == reason => {}
+            other => wrong.push(format!("{place:?} led to {other:?}, not a reset by {reason:?}")),
+        }
+        match says(parlor, &cursor, GapPolicy::Fail, Default::default(), None).await {
+            Err(error) if error.code == Code::OutOfRange && error.reason.as_deref() == Some("CURSOR_EXPIRED") => {}
+            other => wrong.push(format!("{place:?} under GAP_POLICY_FAIL led to {other:?}")),
+        }
+    }
+    Ok(wrong)
+}
+
+/// A cursor that another filter or another token was given. Whoever names the filter that it came with hears that it is not
+/// theirs; whoever names none goes on, and hears of nothing that their own filter and token do not let through.
+async fn misapplied(stage: &Stage, parlor: &Parlor, good: &str, filter_id: &str) -> Result<Vec<String>, String> {
+    let mut wrong = Vec::new();
+    let of_guild = |filter_id: &str| v1::SubscribeVoiceEventsRequest {
+        guild_ids: vec![OTHER_GUILD.to_string()],
+        filter_id: filter_id.to_owned(),
+        ..Default::default()
+    };
+    let mut narrow = Habits::eager("a narrower token");
+    narrow.granted = vec![OTHER_GUILD.to_string()];
+    let narrower = connected(stage, &narrow).await?;
+    let named = v1::SubscribeVoiceEventsRequest { filter_id: filter_id.to_owned(), ..Default::default() };
+    for (parlor, request) in [(parlor, of_guild(filter_id)), (&narrower, named)] {
+        match says(parlor, good, GapPolicy::Reset, request, None).await {
+            Ok(Said::Reset(Reason::FilterChanged)) => {}
+            other => wrong.push(format!("a cursor of another filter led to {other:?}")),
+        }
+    }
+    let habits = [narrow.clone(), Habits { request: of_guild(""), granted: Vec::new(), ..narrow }];
+    for habits in habits {
+        wrong.extend(hears_of_one_guild_alone(stage, &habits, good).await?);
+    }
+    Ok(wrong)
+}
+
+/// Goes on from somebody else's cursor while things happen in both guilds.
+async fn hears_of_one_guild_alone(stage: &Stage, habits: &Habits, cursor: &str) -> Result<Option<String>, String> {
+    let granted = (!habits.granted.is_empty()).then(|| habits.granted.iter().cloned().collect());
+    let tape = stage.archive.tape(&habits.name, Sight::of(&habits.request, granted)).of_a_visitor();
+    let request =
+        v1::SubscribeVoiceEventsRequest { start: Some(Start::Cursor(cursor.to_owned())), ..habits.request.clone() };
+    let from = From::of(&request);
+    let mut frames = connected(stage, habits).await?.subscribe(request).await.map_err(told)?;
+    tape.opened(from);
+    let (mut heard, mut foreign) = (0, 0);
+    let reading = async {
+        while heard < 20 {
+            let Some(frame) = frames.next().await.map_err(told)? else { return Err("the stream has ended".to_owned()) };
+            if let Some(Body::Event(event)) = &frame.body {
+                heard += 1;
+                foreign += usize::from(event.guild_id == PARLOR_DEV.to_string());
+            }
+            tape.frame(frame);
+        }
+        Ok(())
+    };
+    timeout(30 * SECOND, reading).await.map_err(|_| "the guild that is covered is not heard of".to_owned())??;
+    tape.ended(None);
+    Ok((foreign > 0).then(|| format!("{}: {foreign} events of a guild that is not covered", habits.name)))
+}
+
+/// The cursor of the log's head, with the filter that it was given for.
+async fn current_cursor(parlor: &Parlor) -> Result<(String, String), String> {
     let request = v1::SubscribeVoiceEventsRequest {
         start: Some(Start::StartAt(v1::StartAt::Latest.into())),
         ..Default::default()
     };
     let mut frames = parlor.subscribe(request).await.map_err(told)?;
+    let mut filter_id = String::new();
     while let Some(frame) = frames.next().await.map_err(told)? {
+        if let Some(Body::Hello(hello)) = &frame.body {
+            filter_id.clone_from(&hello.filter_id);
+        }
         if !frame.cursor.is_empty() {
-            return Ok(frame.cursor);
+            return Ok((frame.cursor, filter_id));
         }
     }
     Err("no position was told".to_owned())
@@ -259,7 +296,9 @@ async fn current_cursor(parlor: &Parlor) -> Result<String, String> {
 
 /// A log that forgets soon: what is older than forty entries goes.
 pub(super) fn forgetful() -> Plan {
-    Plan { people: 60, ..busy() }.set("events.retention_entries", "40").set("events.retention_time", "0s")
+    Plan { people: 60, pause: Duration::from_millis(1), ..super::process::busy() }
+        .set("events.retention_entries", "40")
+        .set("events.retention_time", "0s")
 }
 
 /// F42: the log forgets while clients replay it: each goes on without a gap, or is told that it cannot.
@@ -276,19 +315,19 @@ pub(super) async fn log_forgets_meanwhile(stage: &mut Stage) -> Outcome {
     let rounds = if stage.long { 40 } else { 10 };
     let mut cursors = Vec::new();
     for _ in 0..rounds {
-        cursors.push(current_cursor(&parlor).await?);
+        cursors.push(current_cursor(&parlor).await?.0);
         stage.goes_on(Duration::from_millis(100)).await;
         // The oldest more often than chance would take it.
         let cursor = if stage.rng.bool() { &cursors[0] } else { &cursors[stage.rng.usize(..cursors.len())] };
-        let said = says(&parlor, cursor, GapPolicy::Reset, Some(&tape)).await;
+        let said = says(&parlor, cursor, GapPolicy::Reset, Default::default(), Some(&tape)).await;
         tape.ended(said.as_ref().err());
         match said.map_err(told)? {
-            "resumed" => resumed += 1,
-            "reset" => reset += 1,
-            other => return Err(other.to_owned()),
+            Said::Resumed => resumed += 1,
+            Said::Reset(_) => reset += 1,
+            Said::Neither => return Err(format!("`{cursor}` is neither continued nor reset")),
         }
-        match says(&parlor, &cursors[0], GapPolicy::Fail, None).await {
-            Ok("resumed") => {}
+        match says(&parlor, &cursors[0], GapPolicy::Fail, Default::default(), None).await {
+            Ok(Said::Resumed) => {}
             Err(error) if error.reason.as_deref() == Some("CURSOR_EXPIRED") => expired += 1,
             other => return Err(format!("a cursor that may be too old, under GAP_POLICY_FAIL: {other:?}")),
         }

@@ -201,6 +201,27 @@ impl Stage {
         timeout(CONVERGE, changed).await.unwrap_or_else(|_| Err(format!("{name} is not {what} after {CONVERGE:?}")))
     }
 
+    /// Waits until a number at /metrics, `None` where it is not there yet, satisfies a condition.
+    pub(super) async fn until_metric(
+        &mut self,
+        name: &str,
+        limit: Duration,
+        condition: impl Fn(Option<f64>) -> bool,
+    ) -> Result<(), String> {
+        let server = self.server()?;
+        let changed = async {
+            while !condition(server.metric(name).await) {
+                // The page is work for the server, whose speed others may be looking at.
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        };
+        if timeout(limit, changed).await.is_ok() {
+            return Ok(());
+        }
+        let now = server.metric(name).await;
+        Err(format!("{name} is {now:?} after {limit:?}"))
+    }
+
     /// The proxy before the gateway.
     pub(super) fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().expect("the fault's plan asks for a proxy")
@@ -349,7 +370,8 @@ fn secret(what: &str) -> Finding {
 /// Settings of the server of a stage. Limits that are about many callers are raised: here all of them are one address.
 fn settings(plan: &Plan, emulator: &Emulator) -> Vec<(String, String)> {
     let raised = [
-        ("limits.connections_per_ip", "4000".to_owned()),
+        ("limits.connections", "20000".to_owned()),
+        ("limits.connections_per_ip", "20000".to_owned()),
         ("limits.calls_per_connection", "2000".to_owned()),
         ("limits.active_calls_per_connection", "2000".to_owned()),
         ("limits.active_calls", "20000".to_owned()),

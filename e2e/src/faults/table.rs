@@ -9,6 +9,7 @@ use super::{
     Expected::{Discontinuity, Nothing, Refusal, Reset, Resume},
     Fault, gateway, process, readers,
     stage::Plan,
+    stalls,
 };
 
 /// A row: id, name, what it must lead to, how its stage is set, what strikes.
@@ -47,7 +48,7 @@ pub const FAULTS: &[Fault] = &[
     played!("F04", "op 9 d=true", Resume, Plan::default, gateway::op_9_resumable),
     played!("F05", "op 9 d=false on a resume", Discontinuity, Plan::default, gateway::op_9_on_resume),
     played!("F06", "op 9 d=false on five identifies", Discontinuity, gateway::strict, gateway::op_9_on_identify),
-    played!("F07", "close codes that allow a resume", Resume, Plan::default, gateway::closed_and_resumed),
+    played!("F07", "close codes that allow a resume", Resume, gateway::remembering, gateway::closed_and_resumed),
     played!("F08", "close 4007 and 4009", Discontinuity, Plan::default, gateway::closed_for_a_new_session),
     played!("F09", "close codes that are final", Discontinuity, Plan::default, gateway::refused_for_good),
     played!("F10", "heartbeats are not acknowledged", Resume, gateway::hasty, gateway::no_heartbeat_acks),
@@ -77,10 +78,10 @@ pub const FAULTS: &[Fault] = &[
     later("F34", "Redis restart, FLUSHALL, failover", SCALE_OUT),
     later("F35", "NATS restart, consumer lost, purge", SCALE_OUT),
     later("F36", "partition between writer and store", SCALE_OUT),
-    played!("F37", "a reader stalls", Nothing, readers::busy, readers::a_reader_stalls),
-    played!("F38", "200 readers stall", Nothing, readers::busy, readers::many_readers_stall),
+    played!("F37", "a reader stalls", Nothing, stalls::busy, stalls::a_reader_stalls),
+    played!("F38", "200 readers stall", Nothing, stalls::busy, stalls::many_readers_stall),
     played!("F39", "10,000 streams are cancelled", Nothing, Plan::default, readers::streams_are_cancelled),
-    played!("F40", "5,000 clients come back at once", Nothing, Plan::default, readers::all_come_back_at_once),
+    played!("F40", "5,000 clients come back at once", Nothing, readers::gentle, readers::all_come_back_at_once),
     played!("F41", "cursors are forged", Refusal, Plan::default, readers::cursors_are_forged),
     played!("F42", "the log forgets while it is replayed", Reset, readers::forgetful, readers::log_forgets_meanwhile),
     played!("F43", "tokens end while their streams are open", Refusal, readers::exact, readers::tokens_end),
@@ -89,4 +90,6 @@ pub const FAULTS: &[Fault] = &[
     later("F46", "REST answers 401", ROOMS),
     later("F47", "ingestion replayed, reordered, forged", LATER),
     later("F48", "JWKS down, slow, rotated, garbage", LATER),
+    played!("F49", "SIGSTOP for 20 s, then SIGCONT", Nothing, process::calm, process::stopped_briefly),
+    played!("F50", "SIGSTOP for longer than Discord waits", Discontinuity, process::busy, process::stopped_for_long, 2),
 ];

@@ -242,7 +242,8 @@ impl Gateway {
     /// Hands dispatches to the sessions that they concern.
     pub(crate) fn deliver(&mut self, dispatches: &[Dispatch], around: &mut Surroundings<'_>, now: Timestamp) {
         let mut dispatches: Vec<&Dispatch> = dispatches.iter().collect();
-        if around.faults.reverses_dispatches() {
+        if dispatches.len() > 1 && around.faults.reverses_dispatches() {
+            around.stats.changes_reversed += 1;
             dispatches.reverse();
         }
         for dispatch in dispatches {
@@ -256,6 +257,7 @@ impl Gateway {
                         0
                     }
                 };
+                around.stats.dispatches_repeated += u64::from(times.saturating_sub(1));
                 for _ in 0..times {
                     let frame = session.record(dispatch.kind, session.view(dispatch), &self.limits, now);
                     around.stats.dispatches += 1;
