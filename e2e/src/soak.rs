@@ -11,7 +11,7 @@ use std::{
 use thiserror::Error;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::faults::{FAULTS, Fault, Round};
+use crate::faults::{FAULTS, Fault, Round, SCALE_OUT};
 
 /// What to play.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ impl Summary {
         for fault in FAULTS.iter().filter(chosen) {
             if let Some(why) = fault.not_built() {
                 summary.not_built.push((fault.id, why));
-                tell(format!("{} {}: not built {why}", fault.id, fault.name));
+                tell(format!("{} not played ({}): it comes {why}", fault.id, fault.name));
                 continue;
             }
             queue.extend((0..profile.seeds).map(|more| (*fault, profile.seed + more)));
@@ -215,15 +215,19 @@ impl fmt::Display for Summary {
             .filter(|round| !round.passed())
             .map(|round| format!("{}/{}", round.id, round.seed))
             .collect();
-        let of_scale_out = self.not_built.iter().filter(|(_, why)| *why == "5").count();
+        let (of_scale_out, later): (Vec<_>, Vec<_>) = self.not_built.iter().partition(|(_, why)| *why == SCALE_OUT);
+        for (what, faults) in [("not built", of_scale_out), ("later", later)] {
+            let ids: Vec<&str> = faults.iter().map(|(id, _)| *id).collect();
+            if !ids.is_empty() {
+                writeln!(f, "{what} {}: {}", ids.len(), ids.join(" "))?;
+            }
+        }
         write!(
             f,
-            "rounds={} failed={} not_played={} not_built={of_scale_out} later={} max_recovery_ms={} p99_recovery_ms={} \
-             rss_peak_mib={}",
+            "rounds={} failed={} not_played={} max_recovery_ms={} p99_recovery_ms={} rss_peak_mib={}",
             self.rounds.len(),
             failed.len(),
             self.not_played,
-            self.not_built.len() - of_scale_out,
             millis(recoveries.last()),
             millis(at(0.99)),
             self.rounds.iter().map(|round| round.rss_peak_kib).max().unwrap_or(0) / 1_024,
@@ -235,5 +239,20 @@ impl fmt::Display for Summary {
             write!(f, "\n{} rounds were not played: raise SOAK_SECONDS or JOBS", self.not_played)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_says_what_was_found_and_what_was_not_played() {
+        let not_built = FAULTS.iter().filter_map(|fault| Some((fault.id, fault.not_built()?))).collect();
+        let report = Summary { not_built, ..Summary::default() }.to_string();
+        let mut lines = report.lines();
+        assert_eq!(lines.next(), Some("faults 0, silent holes 0, duplicates 0, states diverged 0"));
+        assert_eq!(lines.next(), Some("not built 5: F29 F30 F34 F35 F36"));
+        assert!(lines.next().is_some_and(|line| line.starts_with("later ")), "{report}");
     }
 }

@@ -19,7 +19,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use futures_util::future::BoxFuture;
 
 use self::stage::{Plan, Played, Stage};
-pub use self::table::FAULTS;
+pub use self::table::{FAULTS, SCALE_OUT};
 use crate::validator::Report;
 
 /// What a fault must lead to.

@@ -36,7 +36,8 @@ const fn later(id: &'static str, name: &'static str, why: &'static str) -> Fault
     Fault { id, name, act: Act::NotBuilt(why) }
 }
 
-const SCALE_OUT: &str = "5";
+/// Where the faults of several replicas and their shared store belong.
+pub const SCALE_OUT: &str = "with scale-out";
 const ROOMS: &str = "with the reliability of rooms";
 const LATER: &str = "with signed ingestion and JWKS hardening";
 
