@@ -39,6 +39,7 @@ mod one_call_hears_and_speaks;
 mod parlor_talks_with_other_voice_libraries;
 mod participants_are_moved_muted_and_disconnected;
 mod real_keys_survive_every_transition;
+mod readers_who_stall_delay_nobody;
 mod real_voice_clients_hear_each_other;
 mod refusals_are_what_the_contract_says;
 mod retired_encryption_is_used_where_it_is_accepted;
