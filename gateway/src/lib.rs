@@ -22,7 +22,7 @@ mod update;
 pub mod voice;
 
 pub use directory::{
-    Change, ChangeBody, Directory, Guild, Knowledge, Remembered, Row, RowKey, Snapshot, TOMBSTONE_AGE, Touched,
+    Change, ChangeBody, Directory, Guild, Knowledge, Leaves, Remembered, Row, RowKey, Snapshot, TOMBSTONE_AGE, Touched,
 };
 pub use id::{AuditEntryId, CategoryId, ChannelId, GuildId, MessageId, RoleId, RoomId, UserId, WebhookId};
 pub use update::{

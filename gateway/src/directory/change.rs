@@ -71,7 +71,7 @@ impl Emitter {
         let event = v1::VoiceEvent {
             event_time: Some(self.now.into()),
             origin: self.origin.into(),
-            guild_id: guild.to_string(),
+            guild_id: guild.to_text(),
             kind: Some(kind),
         };
         self.changes.push(Change { guild, rooms, body: ChangeBody::Event(event) });
@@ -92,7 +92,7 @@ impl Emitter {
 
     pub(super) fn discontinuity(&mut self, guild: GuildId, from: SystemTime, reason: v1::discontinuity::Reason) {
         let entry = v1::Discontinuity {
-            guild_id: guild.to_string(),
+            guild_id: guild.to_text(),
             from: Some(from.into()),
             to: Some(self.now.into()),
             reason: reason.into(),

@@ -11,6 +11,7 @@ use parlor_proto::v1::{self, voice_event::Kind};
 
 use super::{
     change::{Emitter, Touched},
+    leaves::Leaves,
     room::{Ended, Participant, Room, Stay},
 };
 use crate::{
@@ -74,11 +75,11 @@ pub struct Guild {
     pub(super) name: String,
     pub(super) bitrate_limit: Option<u32>,
     pub(super) knowledge: Knowledge,
-    pub(super) rooms: BTreeMap<RoomId, Arc<Room>>,
+    pub(super) rooms: Leaves<RoomId, Arc<Room>>,
     /// By user, because a user is in at most one room of a guild. Somebody may be in a room that is not known (yet):
     /// such a participant is kept and not shown.
-    pub(super) participants: BTreeMap<UserId, Arc<Participant>>,
-    pub(super) ended: BTreeMap<RoomId, Arc<Ended>>,
+    pub(super) participants: Leaves<UserId, Arc<Participant>>,
+    pub(super) ended: Leaves<RoomId, Arc<Ended>>,
 }
 
 impl Guild {
@@ -88,9 +89,9 @@ impl Guild {
             name: String::new(),
             bitrate_limit: None,
             knowledge: Knowledge::Awaited,
-            rooms: BTreeMap::new(),
-            participants: BTreeMap::new(),
-            ended: BTreeMap::new(),
+            rooms: Leaves::default(),
+            participants: Leaves::default(),
+            ended: Leaves::default(),
         }
     }
 
@@ -226,14 +227,14 @@ impl Guild {
     /// A room exists like this. `owned`: what Parlor notes of it, where the caller knows that Parlor made it.
     pub(super) fn put_room(&mut self, mut facts: RoomFacts, owned: Option<Ownership>, emit: &mut Emitter) {
         let id = facts.room;
-        let inside = self.count_in(id);
-        if let Some(known) = self.rooms.get_mut(&id) {
-            let before = known.to_proto(inside);
+        if let Some(known) = self.rooms.get(&id) {
             facts.status = facts.status.or_else(|| known.facts.status.clone());
             if known.facts == facts && owned.as_ref().is_none_or(|owned| Some(owned) == known.owned.as_deref()) {
                 return;
             }
-            let known = Arc::make_mut(known);
+            let inside = self.count_in(id);
+            let before = known.to_proto(inside);
+            let known = Arc::make_mut(self.rooms.get_mut(&id).expect("it is there"));
             known.facts = facts;
             known.owned = owned.map(Arc::new).or_else(|| known.owned.take());
             let room = known.to_proto(inside);
@@ -341,10 +342,7 @@ impl Guild {
             (Some(from), true) => emit.event(
                 self.id,
                 Touched::Both { from, to: room },
-                Kind::ParticipantMoved(v1::ParticipantMoved {
-                    participant: Some(shown),
-                    from_room_id: from.to_string(),
-                }),
+                Kind::ParticipantMoved(v1::ParticipantMoved { participant: Some(shown), from_room_id: from.to_text() }),
             ),
             (None, true) => emit.event(
                 self.id,

@@ -64,6 +64,9 @@ impl Holds {
     }
 
     fn catch_room(&mut self, facts: &RoomFacts) -> bool {
+        if self.by_name.is_empty() {
+            return false;
+        }
         let hold = self.by_name.get_mut(&(facts.guild, facts.name.clone()));
         hold.map(|hold| hold.waiting.entry(facts.room).or_default().push(News::Room(facts.clone()))).is_some()
     }

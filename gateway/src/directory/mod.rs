@@ -17,6 +17,7 @@ mod change;
 mod early;
 mod guild;
 mod hold;
+mod leaves;
 mod room;
 mod rows;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use self::{change::Emitter, early::Early, hold::Holds};
 pub use self::{
     change::{Change, ChangeBody, Touched},
     guild::{Guild, Knowledge, TOMBSTONE_AGE},
+    leaves::Leaves,
     rows::{Remembered, Row, RowKey},
 };
 use crate::{
@@ -69,7 +71,7 @@ impl Link {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The guilds by id.
-    pub guilds: BTreeMap<GuildId, Arc<Guild>>,
+    pub guilds: Leaves<GuildId, Arc<Guild>>,
     self_user: Option<UserId>,
 }
 
@@ -90,7 +92,7 @@ impl Snapshot {
 pub struct Directory {
     self_user: Option<UserId>,
     links: BTreeMap<ShardIndex, Link>,
-    guilds: BTreeMap<GuildId, Arc<Guild>>,
+    guilds: Leaves<GuildId, Arc<Guild>>,
     /// News of guilds whose snapshot a new session still owes us.
     early: BTreeMap<GuildId, Early>,
     /// Snapshots that such news was put into, until something else is heard of the guild: Discord may send one again, and
@@ -105,7 +107,7 @@ impl Directory {
         let mut directory = Self {
             self_user: None,
             links: BTreeMap::new(),
-            guilds: BTreeMap::new(),
+            guilds: Leaves::default(),
             early: BTreeMap::new(),
             outdated: BTreeMap::new(),
             holds: Holds::default(),
@@ -318,7 +320,7 @@ impl Directory {
     /// Changes what is known of a guild itself, and tells of it where that shows. One that was not known is told of.
     fn change_guild(&mut self, id: GuildId, now: SystemTime, change: impl FnOnce(&mut Guild)) -> Vec<Change> {
         let is_new = !self.guilds.contains_key(&id);
-        let known = Arc::make_mut(self.guilds.entry(id).or_insert_with(|| Arc::new(Guild::awaited(id))));
+        let known = Arc::make_mut(self.guilds.get_or_insert_with(id, || Arc::new(Guild::awaited(id))));
         let (name, available) = known.face();
         let before = (name.to_owned(), available);
         change(known);
@@ -367,7 +369,7 @@ impl Directory {
         let newly_joined = known.is_none();
         let origin = if newly_joined { v1::Origin::Gateway } else { v1::Origin::Reconcile };
         let mut emit = Emitter::new(origin, now);
-        let guild = Arc::make_mut(self.guilds.entry(id).or_insert_with(|| Arc::new(Guild::awaited(id))));
+        let guild = Arc::make_mut(self.guilds.get_or_insert_with(id, || Arc::new(Guild::awaited(id))));
         let before = guild.knowledge;
         if newly_joined {
             // A guild comes before its rooms.

@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use parlor_proto::v1;
 
 use crate::{
-    id::{GuildId, RoomId, UserId},
+    id::{CategoryId, GuildId, RoomId, UserId},
     update::{Ownership, Policy, Profile, RoomFacts, RoomKind, VideoQuality, VoiceFlags, VoiceSessionId},
 };
 
@@ -31,13 +31,13 @@ impl Room {
             RoomKind::Stage => v1::RoomKind::Stage,
         };
         v1::Room {
-            room_id: facts.room.to_string(),
-            guild_id: facts.guild.to_string(),
+            room_id: facts.room.to_text(),
+            guild_id: facts.guild.to_text(),
             display_name: facts.name.clone(),
             kind: kind.into(),
             state: v1::room::State::Active.into(),
             managed: self.owned.is_some(),
-            category_id: facts.category.map(|category| category.to_string()).unwrap_or_default(),
+            category_id: facts.category.map(CategoryId::to_text).unwrap_or_default(),
             user_limit: i32::try_from(facts.user_limit).unwrap_or(i32::MAX),
             bitrate_bps: i32::try_from(facts.bitrate).unwrap_or(i32::MAX),
             created_at: Some(facts.room.created_at().into()),
@@ -136,9 +136,9 @@ impl Participant {
 
     pub(super) fn to_proto(&self, guild: GuildId, user: UserId, room: RoomId) -> v1::Participant {
         v1::Participant {
-            guild_id: guild.to_string(),
-            room_id: room.to_string(),
-            user_id: user.to_string(),
+            guild_id: guild.to_text(),
+            room_id: room.to_text(),
+            user_id: user.to_text(),
             display_name: self.profile.display_name.clone(),
             avatar_url: self.profile.avatar_url.clone().unwrap_or_default(),
             is_bot: self.profile.is_bot,

@@ -1,7 +1,7 @@
 //! The directory as rows of a store: what has to be known after a restart to tell the difference that it made.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -15,6 +15,7 @@ use super::{
     early::Early,
     guild::{Guild, Knowledge},
     hold::Holds,
+    leaves::Leaves,
     room::{Ended, Participant, Room, Stay},
 };
 use crate::{
@@ -230,16 +231,9 @@ impl Snapshot {
             let value = self.self_user.map(|user| SelfUserRow { user: user.get() }.encode_to_vec());
             rows.push(Row { key: RowKey::SelfUser, value });
         }
-        let ids: BTreeSet<GuildId> = self.guilds.keys().chain(earlier.guilds.keys()).copied().collect();
-        for id in ids {
-            let (now, before) = (self.guilds.get(&id), earlier.guilds.get(&id));
-            if let (Some(now), Some(before)) = (now, before)
-                && Arc::ptr_eq(now, before)
-            {
-                continue;
-            }
+        self.guilds.differences(&earlier.guilds, Arc::ptr_eq, |id, now, before| {
             guild_rows(id, now.map(Arc::as_ref), before.map(Arc::as_ref), &mut rows);
-        }
+        });
         rows
     }
 }
@@ -280,21 +274,13 @@ fn guild_rows(id: GuildId, now: Option<&Guild>, before: Option<&Guild>, rows: &m
 
 /// Calls `tell` for everything that is not the same in both.
 fn differences<K: Copy + Ord, V>(
-    now: Option<&BTreeMap<K, Arc<V>>>,
-    before: Option<&BTreeMap<K, Arc<V>>>,
+    now: Option<&Leaves<K, Arc<V>>>,
+    before: Option<&Leaves<K, Arc<V>>>,
     mut tell: impl FnMut(K, Option<&V>),
 ) {
-    for (key, value) in now.into_iter().flatten() {
-        let same = before.and_then(|before| before.get(key)).is_some_and(|known| Arc::ptr_eq(known, value));
-        if !same {
-            tell(*key, Some(value));
-        }
-    }
-    for key in before.into_iter().flatten().map(|(key, _)| key) {
-        if now.is_none_or(|now| !now.contains_key(key)) {
-            tell(*key, None);
-        }
-    }
+    let nothing = Leaves::default();
+    let (now, before) = (now.unwrap_or(&nothing), before.unwrap_or(&nothing));
+    now.differences(before, Arc::ptr_eq, |key, value, _| tell(key, value.map(Arc::as_ref)));
 }
 
 impl Directory {
@@ -310,7 +296,7 @@ impl Directory {
         let mut directory = Self {
             self_user: None,
             links: BTreeMap::new(),
-            guilds: BTreeMap::new(),
+            guilds: Leaves::default(),
             early: BTreeMap::new(),
             outdated: BTreeMap::new(),
             holds: Holds::default(),
@@ -327,7 +313,7 @@ impl Directory {
             directory.links.insert(*shard, link);
         }
         directory.run_shards(shards.max(1));
-        for (id, guild) in &directory.guilds {
+        for (id, guild) in directory.guilds.iter() {
             // Still to be described by Discord: what it says of them meanwhile waits, as before the restart.
             if matches!(guild.knowledge, Knowledge::Awaited | Knowledge::Stale { .. }) {
                 directory.early.insert(*id, Early::default());
@@ -374,7 +360,7 @@ impl Directory {
     }
 
     fn guild_mut(&mut self, id: GuildId) -> &mut Guild {
-        Arc::make_mut(self.guilds.entry(id).or_insert_with(|| Arc::new(Guild::awaited(id))))
+        Arc::make_mut(self.guilds.get_or_insert_with(id, || Arc::new(Guild::awaited(id))))
     }
 }
 

@@ -158,7 +158,7 @@ fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(event: &'static str, dat
     T::deserialize(data).map_err(|source| Shape { event, source })
 }
 
-fn room(channel: wire::Channel) -> Option<Update> {
+fn room(channel: wire::Channel<'_>) -> Option<Update> {
     let guild = channel.guild_id?;
     channel.into_room(guild).map(|facts| Update::Within(guild, News::Room(facts)))
 }

@@ -3,10 +3,13 @@
 //! twilight's models are complete and therefore strict: one field of one guild that Discord changes would cost the
 //! whole GUILD_CREATE. These read what is needed, tolerate everything else, and are several times cheaper.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 
 use crate::{
     id::{CategoryId, GuildId, RoomId, UserId},
@@ -50,9 +53,9 @@ pub(super) struct GuildCreate<'a> {
     pub(super) name: String,
     premium_tier: Option<u8>,
     #[serde(default)]
-    features: Vec<String>,
-    #[serde(default)]
-    pub(super) channels: Vec<Channel>,
+    features: Features,
+    #[serde(default, borrow)]
+    pub(super) channels: Vec<Channel<'a>>,
     #[serde(default)]
     #[serde(borrow)]
     pub(super) voice_states: Vec<RawVoiceState<'a>>,
@@ -68,7 +71,37 @@ pub(super) struct GuildUpdate {
     pub(super) name: String,
     premium_tier: Option<u8>,
     #[serde(default)]
-    features: Vec<String>,
+    features: Features,
+}
+
+/// What of a guild's features says how far bitrates go.
+#[derive(Default)]
+struct Features {
+    vip_regions: bool,
+}
+
+impl<'de> Deserialize<'de> for Features {
+    fn deserialize<D: Deserializer<'de>>(names: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Features;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the names of features")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Features, A::Error> {
+                let mut features = Features::default();
+                while let Some(Text(name)) = names.next_element()? {
+                    features.vip_regions |= name == "VIP_REGIONS";
+                }
+                Ok(features)
+            }
+        }
+
+        names.deserialize_seq(Names)
+    }
 }
 
 impl GuildCreate<'_> {
@@ -84,35 +117,37 @@ impl GuildUpdate {
 }
 
 /// The highest bitrate of a voice channel by the guild's boosts (Discord docs, resources/channel, "Modify Channel").
-fn bitrate_limit(premium_tier: Option<u8>, features: &[String]) -> Option<u32> {
+fn bitrate_limit(premium_tier: Option<u8>, features: &Features) -> Option<u32> {
     let by_tier = match premium_tier? {
         0 => 96_000,
         1 => 128_000,
         2 => 256_000,
         _ => 384_000,
     };
-    let vip = features.iter().any(|feature| feature == "VIP_REGIONS");
-    Some(if vip { 384_000 } else { by_tier })
+    Some(if features.vip_regions { 384_000 } else { by_tier })
 }
 
 /// A channel of any type (Discord docs, resources/channel). `guild_id` is absent inside GUILD_CREATE.
 #[derive(Deserialize)]
-pub(crate) struct Channel {
+pub(crate) struct Channel<'a> {
     pub(crate) id: RoomId,
     #[serde(rename = "type")]
     kind: u8,
     pub(crate) guild_id: Option<GuildId>,
-    name: Option<String>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
     parent_id: Option<CategoryId>,
     user_limit: Option<u32>,
     bitrate: Option<u32>,
-    rtc_region: Option<String>,
+    #[serde(borrow)]
+    rtc_region: Option<Text<'a>>,
     video_quality_mode: Option<u8>,
     /// Discord sends it apart, in VOICE_CHANNEL_STATUS_UPDATE; beside other fields only now and then.
-    status: Option<String>,
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
 }
 
-impl Channel {
+impl Channel<'_> {
     /// The room that this channel is, if it is one.
     pub(crate) fn into_room(self, guild: GuildId) -> Option<RoomFacts> {
         let kind = match self.kind {
@@ -120,17 +155,19 @@ impl Channel {
             13 => RoomKind::Stage,
             _ => return None,
         };
+        // Most channels of most guilds are no rooms: nothing of them was copied until here.
+        let owned = |text: Option<Text<'_>>| text.map(|Text(text)| text.into_owned());
         Some(RoomFacts {
             room: self.id,
             guild,
-            name: self.name.unwrap_or_default(),
+            name: owned(self.name).unwrap_or_default(),
             kind,
             category: self.parent_id,
             user_limit: self.user_limit.unwrap_or(0),
             bitrate: self.bitrate.unwrap_or(DEFAULT_BITRATE),
-            region: self.rtc_region,
+            region: owned(self.rtc_region),
             video_quality: if self.video_quality_mode == Some(2) { VideoQuality::Full } else { VideoQuality::Auto },
-            status: self.status,
+            status: owned(self.status),
         })
     }
 }
@@ -239,9 +276,13 @@ impl Member<'_> {
     /// Who it is and what to show of them.
     pub(super) fn into_profile(self, guild: GuildId) -> Option<(UserId, Profile)> {
         let user = self.user?;
+        // A large guild has hundreds of them, and formatting would cost more than reading.
         let avatar_url = match (self.avatar, user.avatar) {
-            (Some(Text(hash)), _) => Some(format!("{CDN}/guilds/{guild}/users/{}/avatars/{hash}.png", user.id)),
-            (None, Some(Text(hash))) => Some(format!("{CDN}/avatars/{}/{hash}.png", user.id)),
+            (Some(Text(hash)), _) => {
+                let (guild, user) = (guild.to_text(), user.id.to_text());
+                Some([CDN, "/guilds/", &guild, "/users/", &user, "/avatars/", &hash, ".png"].concat())
+            }
+            (None, Some(Text(hash))) => Some([CDN, "/avatars/", &user.id.to_text(), "/", &hash, ".png"].concat()),
             (None, None) => None,
         };
         let display_name = self.nick.or(user.global_name).map_or(user.username, |Text(name)| name).into_owned();

@@ -36,7 +36,7 @@ impl Keeper {
         }
         tokio::time::sleep(SETTLING).await;
         let Some(bot) = self.hub.snapshot().self_user() else { return };
-        let guilds: Vec<_> = self.hub.snapshot().guilds.into_keys().collect();
+        let guilds: Vec<_> = self.hub.snapshot().guilds.keys().copied().collect();
         let mut strays = 0;
         for guild in guilds {
             let since = (self.clock)().checked_sub(LOOKED_BACK).unwrap_or(SystemTime::UNIX_EPOCH);
