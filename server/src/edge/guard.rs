@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -23,6 +23,10 @@ pub(super) struct Guarded<IO> {
     idle: Duration,
     heard: bool,
     deadline: Pin<Box<Sleep>>,
+    /// When it is over. It is far away from everything else that an event's delivery touches, so it is left alone until then.
+    due: Instant,
+    /// Whom it tells; `None` where nobody yet.
+    tells: Option<Waker>,
     // Moving the deadline costs a walk through the timer wheel; most bytes come soon after others.
     last_moved: Instant,
     /// Since when a write waits for the peer.
@@ -31,22 +35,36 @@ pub(super) struct Guarded<IO> {
 
 impl<IO> Guarded<IO> {
     pub(super) fn new(io: IO, first_byte: Duration, idle: Duration) -> Self {
-        Self { io, idle, heard: false, deadline: Box::pin(sleep(first_byte)), last_moved: Instant::now(), stuck: None }
+        let deadline = Box::pin(sleep(first_byte));
+        let due = deadline.deadline();
+        Self { io, idle, heard: false, deadline, due, tells: None, last_moved: Instant::now(), stuck: None }
     }
 
     fn moved(&mut self) {
         self.last_moved = Instant::now();
     }
 
+    fn set(&mut self, due: Instant) {
+        self.deadline.as_mut().reset(due);
+        self.due = due;
+        self.tells = None;
+    }
+
     /// An error once the time is over.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let told = self.tells.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if told && Instant::now() < self.due {
+            return Poll::Pending;
+        }
+        self.tells = Some(context.waker().clone());
         while self.deadline.as_mut().poll(context).is_ready() {
             let next = (self.last_moved + self.idle)
                 .min(self.stuck.map_or(self.last_moved + self.idle, |since| since + STALL));
             if !self.heard || next <= Instant::now() {
                 return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer is silent"));
             }
-            self.deadline.as_mut().reset(next);
+            self.set(next);
+            self.tells = Some(context.waker().clone());
         }
         Poll::Pending
     }
@@ -75,8 +93,8 @@ impl<IO: AsyncWrite + Unpin> Guarded<IO> {
         match poll {
             Poll::Pending => {
                 let overdue = *self.stuck.get_or_insert_with(Instant::now) + STALL;
-                if self.heard && overdue < self.deadline.deadline() {
-                    self.deadline.as_mut().reset(overdue);
+                if self.heard && overdue < self.due {
+                    self.set(overdue);
                 }
                 self.poll_silence(context).map(Err)
             }

@@ -88,18 +88,23 @@ struct Shared {
 async fn serve(connection: Connection, shared: Arc<Shared>) {
     let peer = connection.peer();
     let active = Arc::new(Semaphore::new(shared.limits.active_calls_per_connection as usize));
-    let answer = service_fn(|request: Request<Upload>| {
-        let (active, service) = (Arc::clone(&active), shared.service.clone());
-        // In a box, so that an open stream does not keep the place that its beginning needed.
-        Box::pin(answer(request, service, active, peer)) as Pin<Box<dyn Future<Output = _> + Send>>
-    });
     let calls = Calls::default();
+    let answer = {
+        let (shared, calls) = (Arc::clone(&shared), calls.clone());
+        service_fn(move |request: Request<Upload>| {
+            let (active, service, calls) = (Arc::clone(&active), shared.service.clone(), calls.clone());
+            // In a box, so that an open stream does not keep the place that its beginning needed.
+            Box::pin(answer(request, service, active, peer, calls)) as Pin<Box<dyn Future<Output = _> + Send>>
+        })
+    };
+    // What is in a box here is not twice in the task, as whatever an async function moves is.
     let builder = http(&shared.limits, calls.clone());
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(connection), answer));
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(connection), answer).into_owned());
+    drop(builder);
     // Beside the connection, so that nobody looks at it whenever an event comes.
     let ends = Arc::new(AtomicBool::new(false));
-    let end = {
-        let (ends, calls, shared) = (Arc::clone(&ends), calls.clone(), Arc::clone(&shared));
+    let end = Box::pin({
+        let (ends, calls) = (Arc::clone(&ends), calls.clone());
         async move {
             tokio::select! {
                 () = sleep(shared.limits.connection_age) => {}
@@ -108,7 +113,7 @@ async fn serve(connection: Connection, shared: Arc<Shared>) {
             ends.store(true, SeqCst);
             calls.ring_for_connection();
         }
-    };
+    });
     let connection = poll_fn(|context| {
         if ends.swap(false, SeqCst) {
             // Calls that are under way are answered; their clients are told to connect anew for others.
@@ -128,11 +133,12 @@ async fn answer(
     mut service: EdgeService,
     active: Arc<Semaphore>,
     peer: SocketAddr,
+    calls: Calls,
 ) -> Result<Response<Body>, Infallible> {
     let _place = active.acquire_owned().await.expect("nobody closes it");
     let version = request.version();
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(CarriedBy { peer, version });
     let response = service.ready().await?.call(request).await?;
-    Ok(response.map(|body| Body::new(Handed(body))))
+    Ok(response.map(|body| Body::new(Handed::new(body, calls))))
 }

@@ -13,6 +13,12 @@ use crate::auth::GuildGrant;
 #[derive(Clone, Debug)]
 pub struct Filter {
     grant: GuildGrant,
+    /// What the request asks for, if it narrows at all; most do not, and there is a filter in each of thousands of streams.
+    wanted: Option<Box<Wanted>>,
+}
+
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Wanted {
     /// Empty for every guild of the grant.
     guilds: BTreeSet<GuildId>,
     /// Empty for every room.
@@ -29,23 +35,28 @@ impl Filter {
         rooms: BTreeSet<RoomId>,
         kinds: impl IntoIterator<Item = VoiceEventKind>,
     ) -> Self {
-        Self { grant, guilds, rooms, kinds: kinds.into_iter().map(i32::from).collect() }
+        let wanted = Wanted { guilds, rooms, kinds: kinds.into_iter().map(i32::from).collect() };
+        Self { grant, wanted: (wanted != Wanted::default()).then(|| Box::new(wanted)) }
     }
 
     /// Whether the stream hears of the guild at all.
     pub fn guild(&self, guild: GuildId) -> bool {
-        self.grant.covers(guild) && (self.guilds.is_empty() || self.guilds.contains(&guild))
+        let is_wanted = |wanted: &Box<Wanted>| wanted.guilds.is_empty() || wanted.guilds.contains(&guild);
+        self.grant.covers(guild) && self.wanted.as_ref().is_none_or(is_wanted)
     }
 
     /// Whether the stream hears of the room, given its guild.
     pub fn room(&self, room: RoomId) -> bool {
-        self.rooms.is_empty() || self.rooms.contains(&room)
+        self.wanted.as_ref().is_none_or(|wanted| wanted.rooms.is_empty() || wanted.rooms.contains(&room))
     }
 
     /// Whether the stream is sent the entry.
     pub fn entry(&self, entry: &Entry) -> bool {
-        let wanted = |kind: VoiceEventKind| self.kinds.is_empty() || self.kinds.contains(&i32::from(kind));
-        self.guild(entry.guild) && entry.rooms.any(|room| self.room(room)) && entry.kind.is_none_or(wanted)
+        self.guild(entry.guild)
+            && self.wanted.as_ref().is_none_or(|wanted| {
+                let of_kind = |kind| wanted.kinds.is_empty() || wanted.kinds.contains(&i32::from(kind));
+                entry.rooms.any(|room| self.room(room)) && entry.kind.is_none_or(of_kind)
+            })
     }
 
     /// A name for this filter: equal filters have equal names. 16 hexadecimal digits.
@@ -54,7 +65,8 @@ impl Filter {
             GuildGrant::All => "*".to_owned(),
             GuildGrant::Only(guilds) => format!("{guilds:?}"),
         };
-        let text = format!("{grant}|{:?}|{:?}|{:?}", self.guilds, self.rooms, self.kinds);
+        let Wanted { guilds, rooms, kinds } = self.wanted.as_deref().cloned().unwrap_or_default();
+        let text = format!("{grant}|{guilds:?}|{rooms:?}|{kinds:?}");
         digest(&SHA256, text.as_bytes()).as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -121,7 +121,11 @@ enum Holding {
 
 #[derive(Debug)]
 enum Phase {
-    Snapshot { at: Sequence, rendering: Rendering },
+    /// In a box, because it is short and a stream is long.
+    Snapshot {
+        at: Sequence,
+        rendering: Box<Rendering>,
+    },
     Tail,
 }
 
@@ -251,6 +255,16 @@ impl Subscription {
         self.behind || matches!(self.phase, Phase::Snapshot { .. })
     }
 
+    /// Whether there is nothing to make frames of, beside those that are ready, until this state changes or a bookmark is due.
+    pub fn is_at_the_end_of(&self, state: &State) -> bool {
+        matches!(self.phase, Phase::Tail) && self.scanned == state.log.head() && self.told == state.upstream()
+    }
+
+    /// How many frames are ready.
+    pub fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
     /// The last frame, after which the stream ends. It repeats the position that the client holds, if it holds one.
     pub fn draining(&self, state: &State, reconnect_after: Duration) -> Frame {
         let body =
@@ -303,10 +317,15 @@ impl Subscription {
         let at = state.log.head();
         self.push(Body::SnapshotBegin(v1::SnapshotBegin { at_sequence: at.0 }), Holding::Void);
         (self.scanned, self.behind) = (at, false);
-        self.phase = Phase::Snapshot { at, rendering: Rendering::new(state.snapshot().clone(), &self.filter) };
+        let rendering = Rendering::new(state.snapshot().clone(), &self.filter);
+        self.phase = Phase::Snapshot { at, rendering: Box::new(rendering) };
     }
 
     fn bookmark(&mut self, state: &State, wall: SystemTime) {
+        if self.ready.is_empty() {
+            // Nothing happens here, and of what is idle there are thousands.
+            self.ready = VecDeque::with_capacity(1);
+        }
         let body = Body::Bookmark(v1::Bookmark { upstream_state: self.told.into(), as_of: Some(wall.into()) });
         self.mark(body, self.scanned, state);
     }

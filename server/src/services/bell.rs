@@ -12,6 +12,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    ops::Bound,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -22,12 +23,16 @@ use std::{
 use futures_util::task::AtomicWaker;
 use parlor_gateway::GuildId;
 use parlor_proto::v1::UpstreamState;
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::{Filter, Hub, Sequence, State};
 
-/// Who waits: sorted by connection, and a number tells the streams of one apart.
-type Places = BTreeMap<(Option<SocketAddr>, u64), Waits>;
+/// The connection, and a number that tells its streams apart.
+type Key = (Option<SocketAddr>, u64);
+
+/// Who waits, sorted by connection.
+type Places = BTreeMap<Key, Waits>;
 
 /// Somebody who waits.
 #[derive(Debug)]
@@ -36,6 +41,10 @@ struct Waits {
     /// What it hears of.
     filter: Arc<Filter>,
 }
+
+/// So many streams are woken before they run, or as many as their last connection has. What waking touches is touched again
+/// when they run, and this much is still near then; the runtime's own queue holds 256.
+const AT_ONCE: usize = 128;
 
 /// What streams wait for.
 #[derive(Debug, Default)]
@@ -112,23 +121,40 @@ impl Bell {
                         Whom::Everybody
                     }
                 };
-                self.ring(&whom);
+                self.ring(&whom).await;
             }
         }
     }
 
     /// Wakes those who wait.
-    fn ring(&self, whom: &Whom) {
+    async fn ring(&self, whom: &Whom) {
         self.rung.fetch_add(1, SeqCst);
-        for place in self.places().values() {
+        let mut after = Bound::Unbounded;
+        while let Some(last) = self.wake_some(whom, after) {
+            yield_now().await;
+            after = Bound::Excluded(last);
+        }
+    }
+
+    /// Wakes the next of those who wait. Returns the last that was looked at if there may be more.
+    fn wake_some(&self, whom: &Whom, after: Bound<Key>) -> Option<Key> {
+        let (mut woken, mut last) = (0, None::<Key>);
+        for (key, place) in self.places().range((after, Bound::Unbounded)) {
+            // The streams of a connection are woken together.
+            if woken >= AT_ONCE && last.is_some_and(|(connection, _)| connection != key.0) {
+                return last;
+            }
+            last = Some(*key);
             let concerned = match whom {
                 Whom::Everybody => true,
                 Whom::Of(guilds) => guilds.iter().any(|guild| place.filter.guild(*guild)),
             };
             if concerned {
                 place.waker.wake();
+                woken += 1;
             }
         }
+        None
     }
 
     /// A place among the streams of a connection; streams that come from nowhere are of one.
@@ -160,6 +186,10 @@ impl Place {
 
     /// Asks to be woken at the next ring that concerns it. `false` where it has rung since `rung`, for whomever.
     pub(super) fn wait(&self, rung: u64, waker: &Waker) -> bool {
+        // Mostly a stream comes because it has rung, and then there is nothing to wait for.
+        if self.rung() != rung {
+            return false;
+        }
         // Whoever rings counts first and then wakes, so either our waker is seen or we see the count.
         self.waker.register(waker);
         self.rung() == rung
@@ -229,8 +259,8 @@ mod tests {
         Some(SocketAddr::from(([192, 0, 2, 1], port)))
     }
 
-    #[test]
-    fn who_waits_is_woken_once() {
+    #[tokio::test]
+    async fn who_waits_is_woken_once() {
         let bell = Arc::new(Bell::default());
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
@@ -239,41 +269,41 @@ mod tests {
             assert!(place.wait(place.rung(), &waker));
             assert!(place.wait(place.rung(), &waker), "asking again changes nothing");
         }
-        bell.ring(&Whom::Everybody);
+        bell.ring(&Whom::Everybody).await;
         assert_eq!(count.0.load(SeqCst), 3, "who did not ask is left alone");
-        bell.ring(&Whom::Everybody);
+        bell.ring(&Whom::Everybody).await;
         assert_eq!(count.0.load(SeqCst), 3);
     }
 
-    #[test]
-    fn a_ring_between_looking_and_asking_is_not_missed() {
+    #[tokio::test]
+    async fn a_ring_between_looking_and_asking_is_not_missed() {
         let bell = Arc::new(Bell::default());
         for whom in [Whom::Everybody, Whom::Of([guild(1)].into()), Whom::Of([guild(2)].into())] {
             let place = bell.join(connection(1), hears_of([1]));
             let rung = place.rung();
-            bell.ring(&whom);
+            bell.ring(&whom).await;
             assert!(!place.wait(rung, Waker::noop()), "{whom:?}");
             assert!(place.wait(place.rung(), Waker::noop()));
         }
     }
 
-    #[test]
-    fn who_hears_nothing_of_a_guild_sleeps_on() {
+    #[tokio::test]
+    async fn who_hears_nothing_of_a_guild_sleeps_on() {
         let bell = Arc::new(Bell::default());
         let counts: Vec<_> = [hears_of([1]), hears_of([2]), hears_of([1, 2]), everything()]
             .map(|filter| (bell.join(connection(1), filter), Arc::new(Count::default())))
             .into();
-        let woken = |whom: Whom| -> Vec<usize> {
+        let woken = async |whom: Whom| -> Vec<usize> {
             for (place, count) in &counts {
                 assert!(place.wait(place.rung(), &Waker::from(Arc::clone(count))));
             }
-            bell.ring(&whom);
+            bell.ring(&whom).await;
             counts.iter().map(|(_, count)| count.0.swap(0, SeqCst)).collect()
         };
-        assert_eq!(woken(Whom::Of([guild(1)].into())), [1, 0, 1, 1]);
-        assert_eq!(woken(Whom::Of([guild(2)].into())), [0, 1, 1, 1]);
-        assert_eq!(woken(Whom::Of([guild(3)].into())), [0, 0, 0, 1]);
-        assert_eq!(woken(Whom::Everybody), [1, 1, 1, 1]);
+        assert_eq!(woken(Whom::Of([guild(1)].into())).await, [1, 0, 1, 1]);
+        assert_eq!(woken(Whom::Of([guild(2)].into())).await, [0, 1, 1, 1]);
+        assert_eq!(woken(Whom::Of([guild(3)].into())).await, [0, 0, 0, 1]);
+        assert_eq!(woken(Whom::Everybody).await, [1, 1, 1, 1]);
     }
 
     #[test]
@@ -305,6 +335,25 @@ mod tests {
         assert_eq!(heard.news(&stalled), Whom::Of(BTreeSet::new()));
         stalled.stall();
         assert_eq!(heard.news(&stalled), Whom::Everybody);
+    }
+
+    #[tokio::test]
+    async fn many_are_woken_one_part_after_the_other_and_no_connection_in_two() {
+        let bell = Arc::new(Bell::default());
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let streams = AT_ONCE / 2 + 1;
+        let places: Vec<_> = (0..5)
+            .flat_map(|port| std::iter::repeat_n(port, streams))
+            .map(|port| bell.join(connection(port), everything()))
+            .collect();
+        places.iter().for_each(|place| assert!(place.wait(place.rung(), &waker)));
+        let mut ring = std::pin::pin!(bell.ring(&Whom::Everybody));
+        for woken in [2 * streams, 4 * streams, 5 * streams] {
+            // It stops after each part, and not after the last.
+            let is_over = futures_util::poll!(ring.as_mut()).is_ready();
+            assert_eq!((count.0.load(SeqCst), is_over), (woken, woken == places.len()));
+        }
     }
 
     #[test]

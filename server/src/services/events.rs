@@ -95,7 +95,7 @@ impl Shared {
             let failure = Failure::new(Reason::Draining, "this server is going away: connect again");
             return Err(failure.retry_after(self.rules.reconnect_spread.mul_f64(fastrand::f64())).into());
         }
-        let seat = self.rules.limits.enter(&principal.subject)?;
+        let seat = self.rules.limits.enter(&principal)?;
         let now = Instant::now();
         self.ringing.get_or_init(|| {
             let bell = Arc::clone(&self.bell);
@@ -115,7 +115,7 @@ impl Shared {
             service: Arc::clone(self),
             subscription,
             piece: piece(connection.map_or(Version::HTTP_2, |connection| connection.version)),
-            principal,
+            expires_at: principal.expires_at,
             deadline: deadline::timeout(request.metadata()).and_then(|timeout| now.checked_add(timeout)),
             old: now + self.rules.max_age.mul_f64(1.0 + 0.4 * fastrand::f64()),
             ending: None,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    auth::Subject,
+    auth::Principal,
     status::{Failure, Reason},
 };
 
@@ -30,8 +30,9 @@ impl StreamLimits {
         Self { open: Arc::default(), total, per_subject }
     }
 
-    /// Counts one more stream, for as long as the answer lives.
-    pub(super) fn enter(&self, subject: &Subject) -> Result<Seat, Failure> {
+    /// Counts one more stream of this caller, for as long as the answer lives.
+    pub(super) fn enter(&self, caller: &Arc<Principal>) -> Result<Seat, Failure> {
+        let subject = &caller.subject;
         let mut open = self.open.lock().expect("nothing panics while it holds this lock");
         let mine = open.by_subject.get(subject.as_str()).copied().unwrap_or(0);
         if open.total >= self.total || mine >= self.per_subject {
@@ -47,7 +48,7 @@ impl StreamLimits {
         open.total += 1;
         *open.by_subject.entry(subject.as_str().to_owned()).or_default() += 1;
         metrics::gauge!("parlor_streams").set(open.total as f64);
-        Ok(Seat { open: Arc::clone(&self.open), subject: subject.as_str().to_owned() })
+        Ok(Seat { open: Arc::clone(&self.open), caller: Arc::clone(caller) })
     }
 }
 
@@ -55,17 +56,17 @@ impl StreamLimits {
 #[derive(Debug)]
 pub(super) struct Seat {
     open: Arc<Mutex<Open>>,
-    subject: String,
+    caller: Arc<Principal>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut open = self.open.lock().expect("nothing panics while it holds this lock");
         open.total -= 1;
-        if let Some(mine) = open.by_subject.get_mut(&self.subject) {
+        if let Some(mine) = open.by_subject.get_mut(self.caller.subject.as_str()) {
             *mine -= 1;
             if *mine == 0 {
-                open.by_subject.remove(&self.subject);
+                open.by_subject.remove(self.caller.subject.as_str());
             }
         }
         metrics::gauge!("parlor_streams").set(open.total as f64);
@@ -74,12 +75,22 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::auth::{GuildGrant, ScopeSet, Subject};
 
     #[test]
     fn a_seat_is_free_again_when_its_stream_is_gone() {
         let limits = StreamLimits::new(3, 2);
-        let [ann, bob] = ["ann", "bob"].map(|name| Subject::new(name).expect("a subject"));
+        let [ann, bob] = ["ann", "bob"].map(|name| {
+            Arc::new(Principal {
+                subject: Subject::new(name).expect("a subject"),
+                guilds: GuildGrant::All,
+                scopes: ScopeSet::default(),
+                expires_at: SystemTime::UNIX_EPOCH,
+            })
+        });
         let first = limits.enter(&ann).expect("room");
         let _second = limits.enter(&ann).expect("room");
         let refused = limits.enter(&ann).expect_err("two are hers");

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use tonic::{Status, metadata::MetadataValue};
 
 use super::{bell::Place, events::Shared, streams::Seat};
 use crate::{
-    auth::{AuthError, Principal},
+    auth::AuthError,
     hub::{Gap, Subscription},
     status::{Failure, Reason},
 };
@@ -32,9 +32,16 @@ const CURSOR_TRAILER: &str = "parlor-cursor";
 pub(super) const fn piece(version: Version) -> usize {
     match version {
         Version::HTTP_2 | Version::HTTP_3 => 1_000,
-        _ => 16 * 1024,
+        _ => LONG_PIECE,
     }
 }
+
+/// A piece of a stream that has much to catch up with, in bytes: a frame of HTTP/2. It is written by itself, and that is less
+/// work than many short ones are.
+const LONG_PIECE: usize = 16 * 1024;
+
+/// So many frames are much.
+const MUCH: usize = 32;
 
 /// Wakes a stream when something is due, or earlier. Most streams are woken by events long before, so it is left alone where
 /// that is possible: the runtime's timers are far away from everything else that a delivery touches.
@@ -76,7 +83,8 @@ pub(super) struct Reader {
     pub(super) subscription: Subscription,
     /// See [`piece`].
     pub(super) piece: usize,
-    pub(super) principal: Arc<Principal>,
+    /// When the token is over.
+    pub(super) expires_at: SystemTime,
     /// The caller's own.
     pub(super) deadline: Option<Instant>,
     /// When the stream is asked to move on.
@@ -106,10 +114,10 @@ impl Reader {
             }
             // Before every piece, ready or not: nothing is sent to a token that is over.
             let wall = (self.service.clock)();
-            if self.principal.has_expired(wall) {
+            if wall >= self.expires_at {
                 return Poll::Ready(Err(self.with_cursor(AuthError::Expired.into())));
             }
-            if let Some(piece) = self.subscription.ready_piece(self.piece) {
+            if let Some(piece) = self.ready_piece() {
                 return Poll::Ready(Ok(piece));
             }
             let now = Instant::now();
@@ -117,30 +125,47 @@ impl Reader {
                 let over = Failure::new(Reason::DeadlineExceeded, "the call's deadline is over");
                 return Poll::Ready(Err(self.with_cursor(over.into())));
             }
+            // Before anything is looked at that the bell rings for.
+            let (rung, chance) = (self.place.rung(), fastrand::f64());
             if self.service.rules.draining.is_cancelled() || now >= self.old {
                 return Poll::Ready(Ok(self.drain()));
             }
-            let (rung, chance) = (self.place.rung(), fastrand::f64());
-            let advanced = self.service.hub.with_state(|state| self.subscription.advance(state, chance, wall, now));
-            if let Err(gap) = advanced {
-                return Poll::Ready(Err(self.with_cursor(expired(gap).into())));
+            let advanced = self.service.hub.with_state(|state| {
+                self.subscription.advance(state, chance, wall, now)?;
+                Ok(self.subscription.is_at_the_end_of(state))
+            });
+            let at_the_end = match advanced {
+                Ok(at_the_end) => at_the_end,
+                Err(gap) => return Poll::Ready(Err(self.with_cursor(expired(gap).into()))),
+            };
+            let piece = self.ready_piece();
+            // Whoever asks again after this piece need not look again.
+            let done = at_the_end && self.subscription.ready_len() == 0;
+            if done {
+                let expiry = self.expires_at.duration_since(wall).unwrap_or_default();
+                let due = [Some(self.subscription.next_beat()), Some(self.old), self.deadline, now.checked_add(expiry)];
+                self.timer.set(due.into_iter().flatten().min().expect("a heartbeat is always due"), now);
+                self.waiting = Some(rung);
             }
-            if let Some(piece) = self.subscription.ready_piece(self.piece) {
+            if let Some(piece) = piece {
                 return Poll::Ready(Ok(piece));
             }
-            if self.subscription.has_more() {
+            if done {
+                if self.place.wait(rung, context.waker()) {
+                    ready!(self.timer.poll(context));
+                }
+            } else if self.subscription.has_more() {
                 // It may be a long way through what is not for this stream: others of the connection have their turn.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if self.place.wait(rung, context.waker()) {
-                let expiry = self.principal.expires_at.duration_since(wall).unwrap_or_default();
-                let due = [Some(self.subscription.next_beat()), Some(self.old), self.deadline, now.checked_add(expiry)];
-                self.timer.set(due.into_iter().flatten().min().expect("a heartbeat is always due"), now);
-                self.waiting = Some(rung);
-                ready!(self.timer.poll(context));
-            }
         }
+    }
+
+    /// What is ready, in a piece as long as is good.
+    fn ready_piece(&mut self) -> Option<Bytes> {
+        let most = if self.subscription.ready_len() >= MUCH { LONG_PIECE } else { self.piece };
+        self.subscription.ready_piece(most)
     }
 
     fn drain(&mut self) -> Bytes {

@@ -40,7 +40,7 @@ impl Guard {
         if parts.draining.is_cancelled() {
             return Err(draining().into());
         }
-        let seat = parts.limits.enter(&principal.subject)?;
+        let seat = parts.limits.enter(&principal)?;
         let (draining, clock) = (parts.draining.clone(), Arc::clone(&parts.clock));
         Ok(Self { principal, draining, clock, _seat: seat })
     }
