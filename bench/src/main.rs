@@ -8,6 +8,7 @@ mod calls;
 mod feed;
 mod parse;
 mod process;
+mod reconnect;
 mod report;
 mod runs;
 mod serve;
@@ -53,6 +54,12 @@ enum Command {
         /// For how long events come.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
+        /// So many connections instead of the part's.
+        #[arg(long)]
+        connections: Option<usize>,
+        /// So many events a second instead of the part's load.
+        #[arg(long)]
+        rate: Option<u32>,
     },
     /// Measure what reading Discord costs.
     Parse {
@@ -60,7 +67,8 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
-    /// Measure how long parlord takes until it serves, and what it holds in memory then.
+    /// Measure how long parlord takes until it serves, what it holds in memory then, and how long a dropped gateway connection
+    /// keeps subscribers waiting.
     Start {
         /// Fewer rounds.
         #[arg(long)]
@@ -104,7 +112,9 @@ fn main() -> Result<()> {
         Command::Start { quick } => starting(quick),
         Command::Calls { quick } => calling(quick),
         Command::Voice { quick } => voice::measure(quick),
-        Command::One { contender, part, seconds } => one(contender, part, Duration::from_secs(seconds)),
+        Command::One { contender, part, seconds, connections, rate } => {
+            one(contender, part, Duration::from_secs(seconds), connections, rate.map(Load::Rate))
+        }
     }
 }
 
@@ -117,7 +127,8 @@ fn parsing(quick: bool) -> Result<()> {
         "{:<28}{:>9}{:>22}{:>22}{:>22}{:>8}",
         "", "bytes", "ours", "our reading alone", "twilight's reading", "ratio"
     );
-    for (what, parse) in parse::measure(rounds)? {
+    let measured = parse::measure(rounds)?;
+    for (what, parse) in &measured {
         let figure = |summary: report::Summary| format!("{:.2} ({:.2})", summary.best / 1e3, summary.median / 1e3);
         println!(
             "{what:<28}{:>9}{:>22}{:>22}{:>22}{:>8.3}",
@@ -125,21 +136,35 @@ fn parsing(quick: bool) -> Result<()> {
             figure(parse.ours),
             figure(parse.translate),
             figure(parse.twilight),
-            parse.ours.best / parse.twilight.best
+            parse.ratio().best
         );
     }
+    let aim = |(what, parse): &(&str, parse::Parse), aim| Aim {
+        what: format!("{what} to encoded entries / twilight's reading"),
+        reached: parse.ratio(),
+        aim,
+        better: Better::Less,
+    };
+    let [voice_state, _, guild] = &measured;
+    print!("{}", report::aims(&[aim(voice_state, 0.45), aim(guild, 0.25)]));
     Ok(())
 }
 
 fn starting(quick: bool) -> Result<()> {
     let rounds = if quick { 3 } else { 15 };
-    // The first makes the development key, which takes as long as chance wants; so does each of the others.
-    let starts: Vec<_> = (0..rounds).map(|_| start::measure()).collect::<Result<_>>()?;
+    let (first, starts) = start::measure(rounds)?;
     let serving = report::summary(&starts, |start| start.serving.as_secs_f64() * 1e3, Better::Less);
-    let resident = report::summary(&starts, |start| start.resident as f64 / f64::from(1 << 20), Better::Less);
-    println!("\nparlord dev, {rounds} starts in new directories, medians in brackets");
-    println!("start to serving, its RSA key made on the way: {:.0} ms ({:.0})", serving.best, serving.median);
-    println!("resident memory, emulated Discord included: {:.1} MiB ({:.1})", resident.best, resident.median);
+    let resident = report::summary(&starts, |start| start.resident / f64::from(1 << 20), Better::Less);
+    println!("\nparlord serve, {rounds} starts after kill -9 over the same store, medians in brackets");
+    println!("start to serving: {:.1} ms ({:.1})", serving.best, serving.median);
+    println!("the first, which makes the store: {:.1} ms", first.serving.as_secs_f64() * 1e3);
+    println!("resident memory, connected and idle: {:.1} MiB ({:.1})", resident.best, resident.median);
+    let rounds = if quick { 1 } else { 5 };
+    let took = reconnect::after_a_drop(rounds)?;
+    let gap = report::summary(&took, Duration::as_secs_f64, Better::Less);
+    println!("\nThe gateway connection drops while somebody moves, {rounds} rounds");
+    let what = "s from the drop until a subscriber is told".to_owned();
+    print!("{}", report::aims(&[Aim { what, reached: gap, aim: 5.0, better: Better::Less }]));
     Ok(())
 }
 
@@ -166,8 +191,16 @@ fn calling(quick: bool) -> Result<()> {
     Ok(())
 }
 
-fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
-    let measure = |shape, load| -> Result<String> {
+fn one(
+    contender: Contender,
+    part: Part,
+    duration: Duration,
+    connections: Option<usize>,
+    rate: Option<Load>,
+) -> Result<()> {
+    let measure = |shape: Shape, load| -> Result<String> {
+        let shape = Shape { connections: connections.unwrap_or(shape.connections), ..shape };
+        let load = rate.unwrap_or(load);
         let delivery = Fanout { shape, load, duration }.measure(contender)?;
         Ok(report::fanout(&format!("{part:?}"), &[(contender, vec![delivery])]))
     };
@@ -178,7 +211,8 @@ fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
         Part::Bursts => measure(OWN, BURSTS),
         Part::Idle | Part::IdleMultiplexed => {
             let streams = if part == Part::Idle { 1 } else { MULTIPLEXED.streams };
-            let idle = Idle { subscribers: (1_000, 5_000), streams, watched: duration };
+            let most = connections.map_or(5_000, |connections| connections * streams);
+            let idle = Idle { subscribers: (most / 5, most), streams, watched: duration };
             Ok(report::idle(&format!("{part:?}"), &[(contender, vec![idle.measure(contender)?])]))
         }
     }?;
@@ -189,6 +223,7 @@ fn one(contender: Contender, part: Part, duration: Duration) -> Result<()> {
 const OWN: Shape = Shape { connections: 1_000, streams: 1 };
 const MULTIPLEXED: Shape = Shape { connections: 10, streams: 100 };
 const FEW: Shape = Shape { connections: 100, streams: 1 };
+const FEW_MULTIPLEXED: Shape = Shape { connections: 1, streams: 100 };
 const RATE_OWN: Load = Load::Rate(50);
 const RATE_MULTIPLEXED: Load = Load::Rate(100);
 const BURSTS: Load = Load::InFlight(8);
@@ -219,14 +254,16 @@ fn fanout(quick: bool, only: &[Part]) -> Result<()> {
         aim("multiplexed, CPU per event / naive tonic", cpu, 0.6, Better::Less);
     }
     if wanted(Part::Latency) {
-        let fanout = Fanout { shape: FEW, load: RATE_MULTIPLEXED, duration: seconds(3_000, 1_500) };
-        let measured = in_turns(&[Raw, Naive, Parlor], rounds, |one| fanout.measure(one))?;
-        print!(
-            "{}",
-            report::fanout("100 subscribers on own connections, 100 events/s; Parlor stores each first", &measured)
-        );
-        let p99 = of(&measured, Parlor, |run| run.p99, Better::Less);
-        aim("100 subscribers, ms from event to client at p99, stored first", p99, 2.0, Better::Less);
+        for (shape, how) in [(FEW, "own connections"), (FEW_MULTIPLEXED, "one connection")] {
+            let fanout = Fanout { shape, load: RATE_MULTIPLEXED, duration: seconds(3_000, 1_500) };
+            let measured = in_turns(&[Raw, Naive, Parlor], rounds, |one| fanout.measure(one))?;
+            let title = format!(
+                "100 streams on {how}, 100 events/s; Parlor stores each first, several in a commit if they wait"
+            );
+            print!("{}", report::fanout(&title, &measured));
+            let p99 = of(&measured, Parlor, |run| run.p99, Better::Less);
+            aim(&format!("100 streams on {how}, ms from event to client at p99"), p99, 2.0, Better::Less);
+        }
     }
     if wanted(Part::Bursts) {
         let fanout = Fanout { shape: OWN, load: BURSTS, duration: seconds(2_000, 1_000) };
@@ -236,23 +273,31 @@ fn fanout(quick: bool, only: &[Part]) -> Result<()> {
         aim("bursts over h2c, deliveries/s / ws hub", rate((Parlor, Hub)), 4.0, Better::More);
         aim("bursts over grpc-web, deliveries/s / ws hub", rate((ParlorWeb, Hub)), 8.0, Better::More);
     }
-    let subscribers = if quick { (500, 2_000) } else { (1_000, 5_000) };
-    // A keep-alive comes every 20 s and a bookmark at least every 15 s.
-    let idle = Idle { subscribers, streams: 1, watched: seconds(20_000, 4_000) };
+    // Each round is long: a keep-alive comes every 20 s and a bookmark at least every 15 s.
+    let rounds = if quick { 1 } else { 3 };
+    let idle = Idle {
+        subscribers: if quick { (500, 2_000) } else { (1_000, 5_000) },
+        streams: 1,
+        watched: seconds(20_000, 4_000),
+    };
     if wanted(Part::Idle) {
-        let measured = in_turns(&[Naive, Hub, Parlor, ParlorWeb], 1, |one| idle.measure(one))?;
+        let measured = in_turns(&[Naive, Hub, Parlor, ParlorWeb], rounds, |one| idle.measure(one))?;
         print!("{}", report::idle("Idle, each on its own connection", &measured));
         let figure = |figure: fn(&Rest) -> f64| of(&measured, Parlor, figure, Better::Less);
         aim("own connections, KiB per idle subscriber", figure(|rest| rest.memory), 16.0, Better::Less);
         aim("own connections, CPU µs/s per idle subscriber", figure(|rest| rest.cpu), 1.0, Better::Less);
     }
     if wanted(Part::IdleMultiplexed) {
-        let idle = Idle { streams: MULTIPLEXED.streams, ..idle };
-        let measured = in_turns(&[Naive, Parlor], 1, |one| idle.measure(one))?;
+        let subscribers = if quick { idle.subscribers } else { (2_000, 10_000) };
+        let idle = Idle { subscribers, streams: MULTIPLEXED.streams, ..idle };
+        let measured = in_turns(&[Naive, Parlor], rounds, |one| idle.measure(one))?;
         print!("{}", report::idle("Idle, 100 streams on each connection", &measured));
         let figure = |figure: fn(&Rest) -> f64| of(&measured, Parlor, figure, Better::Less);
         aim("multiplexed, KiB per idle stream", figure(|rest| rest.memory), 2.5, Better::Less);
         aim("multiplexed, CPU µs/s per idle stream", figure(|rest| rest.cpu), 1.0, Better::Less);
+        let whole = of(&measured, Parlor, |rest| rest.whole, Better::Less);
+        let title = format!("{} idle streams, MiB of the whole process", subscribers.1);
+        aim(&title, whole, 2.5 * subscribers.1 as f64 / 1024.0 + 16.0, Better::Less);
     }
     print!("{}", report::aims(&aims));
     println!("\nTook {:.0} s.", start.elapsed().as_secs_f64());

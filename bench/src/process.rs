@@ -15,6 +15,9 @@ use crate::serve::Announcement;
 /// The core that servers run on; this program runs on another one.
 const SERVER_CORE: &str = "0";
 
+/// Names a command to run servers under, such as a profiler: words with spaces between them.
+const UNDER: &str = "PARLOR_BENCH_UNDER";
+
 /// Which server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Server {
@@ -34,6 +37,7 @@ impl Process {
     pub(crate) fn start(server: Server) -> Result<(Self, Announcement)> {
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", SERVER_CORE]);
+        command.args(env::var(UNDER).unwrap_or_default().split_whitespace());
         match server {
             Server::Own(name) => command.arg(env::current_exe()?).args(["serve", name]),
             Server::Hub => command.arg("node").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("ws/hub.mjs")),
@@ -69,8 +73,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself already.
-        self.child.kill().ok();
+        // It ends with its control socket. A profiler has something to write then; without one nobody waits.
+        if env::var_os(UNDER).is_none() {
+            self.child.kill().ok();
+        }
         self.child.wait().ok();
     }
 }

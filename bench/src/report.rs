@@ -38,8 +38,8 @@ pub(crate) fn summary<T>(measurements: &[T], figure: impl Fn(&T) -> f64, better:
 /// A fan-out as a table.
 pub(crate) fn fanout(title: &str, measured: &Measured<Delivery>) -> String {
     let mut text = format!(
-        "\n{title}\n{:<18}{:>18}{:>16}{:>16}{:>20}{:>8}{:>8}\n",
-        "", "CPU µs/event", "p50 ms", "p99 ms", "deliveries/s", "bytes", "core"
+        "\n{title}\n{:<18}{:>18}{:>16}{:>16}{:>20}{:>8}{:>7}{:>8}\n",
+        "", "CPU µs/event", "p50 ms", "p99 ms", "deliveries/s", "bytes", "batch", "core"
     );
     for (contender, runs) in measured {
         let cpu = summary(runs, |run| run.cpu, Better::Less);
@@ -47,10 +47,11 @@ pub(crate) fn fanout(title: &str, measured: &Measured<Delivery>) -> String {
         let p99 = summary(runs, |run| run.p99, Better::Less);
         let rate = summary(runs, |run| run.rate, Better::More);
         let bytes = summary(runs, |run| run.bytes, Better::Less);
+        let batch = summary(runs, |run| run.batch, Better::Less);
         let load = summary(runs, |run| run.load, Better::Less);
         writeln!(
             text,
-            "{:<18}{:>9.2} ({:>6.2}){:>8.2} ({:>5.2}){:>8.2} ({:>5.1}){:>11.0} ({:>7.0}){:>8.0}{:>7.0}%",
+            "{:<18}{:>9.2} ({:>6.2}){:>8.2} ({:>5.2}){:>8.2} ({:>5.1}){:>11.0} ({:>7.0}){:>8.0}{:>7.1}{:>7.0}%",
             contender.name(),
             cpu.best,
             cpu.median,
@@ -61,6 +62,7 @@ pub(crate) fn fanout(title: &str, measured: &Measured<Delivery>) -> String {
             rate.best,
             rate.median,
             bytes.best,
+            batch.median,
             load.median * 100.0
         )
         .expect("a String takes everything");

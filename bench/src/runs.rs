@@ -88,6 +88,8 @@ pub(crate) struct Delivery {
     pub rate: f64,
     /// Bytes of each message on the wire.
     pub bytes: f64,
+    /// Messages in each read of the client, which is about a write of the server.
+    pub batch: f64,
     /// The part of its core that the server used.
     pub load: f64,
 }
@@ -102,7 +104,7 @@ impl Fanout {
         sink.open(self.shape.connections, self.shape.streams)?;
         // Caches and allocations warm up, and the greeting's work is over.
         sink.drive(self.load, self.duration / 8).context(contender.name())?;
-        let (cpu, bytes) = (process.cpu()?, sink.bytes());
+        let (cpu, bytes, reads) = (process.cpu()?, sink.bytes(), sink.reads());
         let outcome = sink.drive(self.load, self.duration).context(contender.name())?;
         let cpu = process.cpu()? - cpu;
         let percentile = |part: f64| {
@@ -116,6 +118,7 @@ impl Fanout {
             p99: percentile(0.99),
             rate: delivered / outcome.took.as_secs_f64(),
             bytes: (sink.bytes() - bytes) as f64 / delivered,
+            batch: delivered / (sink.reads() - reads) as f64,
             load: cpu.as_secs_f64() / outcome.took.as_secs_f64(),
         })
     }
@@ -124,7 +127,7 @@ impl Fanout {
 /// Subscribers that hear of nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
-    /// How many at first, and how many in the end: the difference between both is what one costs.
+    /// How many at first, and how many in the end: the difference between both is what one takes of memory.
     pub subscribers: (usize, usize),
     /// Streams of a connection.
     pub streams: usize,
@@ -137,8 +140,10 @@ pub(crate) struct Idle {
 pub(crate) struct Rest {
     /// Resident memory of each, in KiB.
     pub memory: f64,
-    /// CPU time of each, in microseconds a second.
+    /// CPU time of the process over the number of them, in microseconds a second.
     pub cpu: f64,
+    /// Resident memory of the process with all of them, in MiB.
+    pub whole: f64,
 }
 
 impl Idle {
@@ -149,18 +154,24 @@ impl Idle {
         let (few, many) = self.subscribers;
         let (process, announced) = Process::start(contender.server())?;
         let mut sink = Sink::new(contender.wire(), announced, HEARTBEAT)?;
-        let mut watch = |subscribers: usize| -> Result<(f64, f64)> {
+        let mut open = |subscribers: usize| -> Result<f64> {
             sink.open(subscribers / self.streams, self.streams).context(contender.name())?;
             // What opening them takes is over by then.
             sink.rest(Duration::from_millis(500))?;
-            let cpu = process.cpu()?;
-            sink.rest(self.watched)?;
-            let cpu = (process.cpu()? - cpu).as_secs_f64() / self.watched.as_secs_f64();
-            Ok((process.resident()? as f64, cpu))
+            Ok(process.resident()? as f64)
         };
-        let (first, second) = (watch(few)?, watch(many - few)?);
-        let more = (many - few) as f64;
-        Ok(Rest { memory: (second.0 - first.0) / more / 1024.0, cpu: (second.1 - first.1) * 1e6 / more })
+        let first = open(few)?;
+        open(many - few)?;
+        let cpu = process.cpu()?;
+        sink.rest(self.watched)?;
+        let cpu = (process.cpu()? - cpu).as_secs_f64() / self.watched.as_secs_f64();
+        // By now each was told at least once that nothing happens.
+        let last = process.resident()? as f64;
+        Ok(Rest {
+            memory: (last - first) / (many - few) as f64 / 1024.0,
+            cpu: cpu * 1e6 / many as f64,
+            whole: last / f64::from(1 << 20),
+        })
     }
 }
 

@@ -62,10 +62,10 @@ pub(super) async fn serve() -> Result<()> {
     // It is done in order, so what came before can be seen once this is.
     hub.act(SystemTime::now(), |_| ()).await?;
     // The limits of a deployment, except those on how much one caller may have: here one caller is everybody.
-    let limits = LimitsConfig { connections_per_ip: 10_000, streams_per_subject: 10_000, ..LimitsConfig::default() };
+    let limits = LimitsConfig { connections_per_ip: 20_000, streams_per_subject: 20_000, ..LimitsConfig::default() };
     let rates = RatesConfig { streams_per_second: 1_000_000, streams_burst: 1_000_000, ..RatesConfig::default() };
     let rules = StreamRules {
-        limits: StreamLimits::new(10_000, 10_000),
+        limits: StreamLimits::new(20_000, 20_000),
         heartbeat: Duration::from_secs(15),
         max_age: limits.stream_age,
         reconnect_spread: Duration::from_secs(3),

@@ -110,6 +110,8 @@ pub(crate) struct Sink {
     buffer: Vec<u8>,
     /// Bytes that came.
     bytes: u64,
+    /// In so many reads.
+    reads: u64,
 }
 
 impl Sink {
@@ -127,6 +129,7 @@ impl Sink {
             received: Vec::new(),
             buffer: vec![0; 256 * 1024],
             bytes: 0,
+            reads: 0,
         })
     }
 
@@ -254,6 +257,11 @@ impl Sink {
         self.bytes
     }
 
+    /// Reads that brought something so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads
+    }
+
     /// Waits once, and tells `message` the number of each message in its stream and when it came.
     fn turn(&mut self, wait: Option<Duration>, message: &mut impl FnMut(usize, Instant)) -> Result<()> {
         let mut events = Events::with_capacity(1_024);
@@ -272,6 +280,7 @@ impl Sink {
                     Err(error) => return Err(error.into()),
                 };
                 self.bytes += count as u64;
+                self.reads += 1;
                 let now = Instant::now();
                 let bytes = &self.buffer[..count];
                 let received = &mut self.received;
