@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -192,13 +191,13 @@ impl Guild {
         after: Option<RoomId>,
         inside: &'a BTreeMap<RoomId, usize>,
     ) -> impl Iterator<Item = (RoomId, v1::Room)> + 'a {
-        let rooms = self.rooms.range((above(after), Bound::Unbounded));
+        let rooms = self.rooms.after(after);
         rooms.map(|(id, room)| (*id, room.to_proto(count(inside, *id))))
     }
 
     /// The rooms that ended a short while ago with higher ids than one, by id; `None` for all.
     pub fn ended_after(&self, after: Option<RoomId>) -> impl Iterator<Item = (RoomId, v1::Room)> {
-        self.ended.range((above(after), Bound::Unbounded)).map(|(id, ended)| (*id, ended.room.clone()))
+        self.ended.after(after).map(|(id, ended)| (*id, ended.room.clone()))
     }
 
     /// Everybody who is in a known room, by user id.
@@ -208,7 +207,7 @@ impl Guild {
 
     /// Everybody in a known room whose id is higher than one, by id; `None` for all.
     pub fn participants_after(&self, after: Option<UserId>) -> impl Iterator<Item = (RoomId, UserId, v1::Participant)> {
-        let participants = self.participants.range((above(after), Bound::Unbounded));
+        let participants = self.participants.after(after);
         participants.filter(|(_, participant)| self.rooms.contains_key(&participant.room)).map(|(user, participant)| {
             (participant.room, *user, participant.to_proto(self.id, *user, participant.room))
         })
@@ -434,10 +433,6 @@ impl Guild {
             self.drop_room(room, v1::room_ended::Reason::BotRemoved, emit);
         }
     }
-}
-
-fn above<T>(id: Option<T>) -> Bound<T> {
-    id.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
 fn count(inside: &BTreeMap<RoomId, usize>, room: RoomId) -> usize {

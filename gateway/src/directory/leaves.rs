@@ -67,6 +67,14 @@ impl<K: Copy + Ord, V> Leaves<K, V> {
         self.leaves.iter().flat_map(|leaf| leaf.entries.iter().map(|(key, value)| (key, value)))
     }
 
+    /// Every entry whose key is higher than one, by key; `None` for all.
+    pub fn after(&self, key: Option<K>) -> impl Iterator<Item = (&K, &V)> {
+        let first = key.map_or(0, |key| self.leaf_of(&key));
+        let entries = self.leaves.iter().skip(first).flat_map(|leaf| leaf.entries.iter());
+        let passed = move |known: &K| key.is_some_and(|key| *known <= key);
+        entries.skip_while(move |(known, _)| passed(known)).map(|(known, value)| (known, value))
+    }
+
     /// Every key, in order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.iter().map(|(key, _)| key)
@@ -262,7 +270,7 @@ impl<'a, K, V> Walk<'a, K, V> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, ops::Bound};
 
     use proptest::prelude::*;
 
@@ -333,6 +341,8 @@ mod tests {
                 prop_assert!(copy.iter().eq(model.iter()));
                 for key in 0..=u8::MAX {
                     prop_assert_eq!(copy.get(&key), model.get(&key));
+                    let after = (Bound::Excluded(key), Bound::Unbounded);
+                    prop_assert!(copy.after(Some(key)).eq(model.range(after)));
                 }
             }
             prop_assert!(map.iter().eq(model.iter()));
