@@ -23,7 +23,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::{
     Archive, Issuer, Token, Watcher, soon,
-    validator::{Ground, validate},
+    validator::{self, Face, Ground, Subject, validate},
+    wire::{Door, Tap},
 };
 
 /// The bot token of every house; a test looks for it where it must not be.
@@ -78,8 +79,18 @@ impl Setup {
         let (ahead, archive) = (Arc::default(), Archive::default());
         let authority = NamedTempFile::new().expect("a file");
         std::fs::write(authority.path(), emulator.voice_authority()).expect("it is written");
-        let mut house =
-            House { emulator, authority, server: None, store, setup: self, ahead, addresses: None, archive };
+        let mut house = House {
+            emulator,
+            authority,
+            server: None,
+            tap: None,
+            door: None,
+            store,
+            setup: self,
+            ahead,
+            addresses: None,
+            archive,
+        };
         house.start_server().await;
         house
     }
@@ -92,6 +103,10 @@ pub struct House {
     /// By what the emulated voice server is known.
     authority: NamedTempFile,
     server: Option<Server>,
+    /// What clients reach the server through; `None` where they speak TLS, which nobody can read along.
+    tap: Option<Tap>,
+    /// Where the next tap lets clients in: where the last one did.
+    door: Option<Door>,
     store: TempDir,
     setup: Setup,
     /// How far the server's clock is ahead, in seconds.
@@ -108,6 +123,8 @@ impl Drop for House {
         }
         let journal = self.emulator.world(|world| world.journal().to_vec());
         let ground = Ground { journal, settled: None, slack: SLACK };
+        let troubles = self.archive.troubles();
+        assert!(troubles.is_empty(), "something that nobody has judged passed on the wire: {troubles:#?}");
         let report = validate(&self.archive.recordings(), &ground);
         assert!(report.findings.is_empty(), "the streams are not what was promised: {report}\n{:#?}", report.findings);
     }
@@ -127,6 +144,9 @@ impl House {
 
     /// Stops the server as SIGTERM does.
     pub async fn stop_server(&mut self) {
+        if let Some(tap) = self.tap.take() {
+            self.door = Some(tap.close().await);
+        }
         if let Some(server) = self.server.take() {
             soon("the server's end", server.stop()).await;
         }
@@ -138,7 +158,14 @@ impl House {
             adjust(&mut config);
         }
         let server = start_server(config, Arc::clone(&self.ahead)).await;
-        self.addresses = Some((server.api_addr(), server.ops_addr()));
+        let mut api = server.api_addr();
+        if !self.setup.settings.iter().any(|(key, _)| *key == "server.tls_cert") {
+            let door = self.door.take().unwrap_or_else(Door::anywhere);
+            let tap = Tap::before(api, door, self.archive.clone());
+            api = tap.address();
+            self.tap = Some(tap);
+        }
+        self.addresses = Some((api, server.ops_addr()));
         self.server = Some(server);
         self.until_live().await;
     }
@@ -268,6 +295,11 @@ impl House {
     /// What its subscribers are sent.
     pub fn archive(&self) -> &Archive {
         &self.archive
+    }
+
+    /// How everything stands in the emulated Discord, guilds in an outage left out.
+    pub(crate) fn world(&self) -> BTreeMap<Subject, Face> {
+        self.emulator.world(|world| validator::truth(world))
     }
 
     /// What a subscriber to everything has to see: everybody in each room, empty rooms included.

@@ -28,6 +28,7 @@ mod tokens;
 pub mod validator;
 pub mod voice;
 mod watcher;
+mod wire;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -7,7 +7,7 @@ use v1::subscribe_voice_events_response::Body;
 
 use crate::{
     House, PATIENCE, Tape, soon,
-    validator::{self, Sight},
+    validator::{self, Fold, Sight, seen},
 };
 
 /// A subscriber.
@@ -15,6 +15,9 @@ pub struct Watcher {
     frames: Frames,
     picture: Picture,
     seen: Vec<v1::SubscribeVoiceEventsResponse>,
+    /// What is held, folded by the judge's own hand.
+    fold: Fold,
+    sight: Sight,
     tape: Tape,
 }
 
@@ -26,11 +29,12 @@ impl Watcher {
         request: v1::SubscribeVoiceEventsRequest,
         granted: Option<BTreeSet<String>>,
     ) -> Self {
-        let tape = house.archive().tape("a Rust subscriber", Sight::of(&request, granted));
+        let sight = Sight::of(&request, granted);
+        let tape = house.archive().tape("a Rust subscriber", sight.clone());
         let from = validator::From::of(&request);
         let frames = parlor.subscribe(request).await.expect("the subscription opens");
         tape.opened(from);
-        Self { frames, picture: Picture::default(), seen: Vec::new(), tape }
+        Self { frames, picture: Picture::default(), seen: Vec::new(), fold: Fold::default(), sight, tape }
     }
 
     /// Subscribes again with what is held, as a client does whose stream has ended.
@@ -60,6 +64,7 @@ impl Watcher {
         if let Some(frame) = &frame {
             self.tape.frame(frame.clone());
             self.picture.fold(frame).expect("nothing is missing");
+            self.fold.take(frame);
             self.seen.push(frame.clone());
         }
         Ok(frame)
@@ -88,9 +93,24 @@ impl Watcher {
         in_the_end("the frame that was read for", reading).await
     }
 
-    /// Reads until what is held is what the emulated Discord's world is.
+    /// Reads until what is held is what the emulated Discord's world is: everybody in each room, then every switch and every
+    /// name. The judge will compare the same.
     pub async fn until_it_sees_the_truth(&mut self, house: &House) {
         self.until(|picture| who_is_where(picture) == house.truth()).await;
+        if !self.sight.kinds.is_empty() {
+            return;
+        }
+        let reading = async {
+            loop {
+                let world = house.world();
+                let is_whole = !self.picture.is_partial();
+                if is_whole && self.fold.seen_by(&self.sight).faces() == seen(&world, &self.sight) {
+                    return self.tape.settled(world);
+                }
+                self.next().await.expect("the stream goes on").expect("the stream goes on");
+            }
+        };
+        in_the_end("every switch and name to be the world's", reading).await;
     }
 
     /// Reads until the stream ends, and returns what it ended with.

@@ -294,13 +294,10 @@ impl Client {
                 held.whole = false;
                 self.stored = None;
             }
-            Some(Body::SnapshotBegin(_)) => held.fold = Fold::default(),
-            Some(Body::SnapshotItems(items)) => held.fold.put_items(items),
             Some(Body::SnapshotEnd(_)) => held.whole = true,
-            // What contradicts itself is found by the judge.
-            Some(Body::Event(event)) => drop(held.fold.apply(event)),
-            Some(Body::Bookmark(_) | Body::Discontinuity(_) | Body::Draining(_)) | None => {}
+            Some(_) | None => {}
         }
+        held.fold.take(frame);
         if !frame.cursor.is_empty() && held.whole {
             held.cursor.clone_from(&frame.cursor);
             *since_stored += 1;

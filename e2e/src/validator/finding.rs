@@ -95,6 +95,8 @@ pub struct Report {
     pub discontinuities: usize,
     /// Logs that were seen.
     pub epochs: usize,
+    /// Times that what somebody held was compared with how everything stood.
+    pub settled: usize,
     /// Changes of the world that were held against what was told.
     pub transitions: usize,
 }
@@ -130,12 +132,12 @@ impl Report {
 impl fmt::Display for Report {
     /// One line, `key=value`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clients, streams, resumes, frames, entries, resets, discontinuities, epochs, transitions, .. } =
-            self;
+        let Self { clients, streams, resumes, frames, entries, resets, .. } = self;
+        let Self { discontinuities, epochs, settled, transitions, .. } = self;
         write!(
             f,
             "clients={clients} streams={streams} resumes={resumes} frames={frames} entries={entries} resets={resets} \
-             discontinuities={discontinuities} epochs={epochs} transitions={transitions}"
+             discontinuities={discontinuities} epochs={epochs} settled={settled} transitions={transitions}"
         )?;
         let mut kinds: BTreeMap<Promise, usize> = BTreeMap::new();
         for finding in &self.findings {

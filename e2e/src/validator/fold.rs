@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use discord_emulator::{Availability, Presence, RoomFace, World};
-use parlor_client::v1::{self, room::State, voice_event::Kind};
+use parlor_client::v1::{self, room::State, subscribe_voice_events_response::Body, voice_event::Kind};
 
-use super::recording::Sight;
+use super::recording::{Frame, Sight};
 
 /// Guilds and rooms by id, and people by guild and user.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,6 +55,19 @@ impl Fold {
         items.rooms.iter().for_each(|room| self.put_room(room));
         for participant in &items.participants {
             self.people.insert(key(participant), participant.clone());
+        }
+    }
+
+    /// Takes in whatever a frame says. What contradicts itself is found by the judge.
+    pub fn take(&mut self, frame: &Frame) {
+        match &frame.body {
+            Some(Body::Reset(_) | Body::SnapshotBegin(_)) => *self = Self::default(),
+            Some(Body::SnapshotItems(items)) => self.put_items(items),
+            Some(Body::Event(event)) => drop(self.apply(event)),
+            Some(
+                Body::Hello(_) | Body::SnapshotEnd(_) | Body::Bookmark(_) | Body::Discontinuity(_) | Body::Draining(_),
+            )
+            | None => {}
         }
     }
 

@@ -1,10 +1,15 @@
 //! What one client saw: every stream that it opened, every frame of them, and how each ended.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use discord_emulator::Timestamp;
 use parlor_client::v1::{self, subscribe_voice_events_request as request};
 use tonic::Code;
+
+use super::fold::{Face, Subject};
 
 /// One frame as it came.
 pub type Frame = v1::SubscribeVoiceEventsResponse;
@@ -111,6 +116,11 @@ pub enum Step {
         /// `ErrorInfo.reason`.
         reason: Option<String>,
     },
+    /// Everybody had the time to learn how everything stands.
+    Settled {
+        /// So it stands.
+        truth: Arc<BTreeMap<Subject, Face>>,
+    },
 }
 
 /// How much of each frame a recording holds.
@@ -134,6 +144,8 @@ pub struct Recording {
     pub detail: Detail,
     /// Whether it followed to the end, so that it has to hold what is true then.
     pub stays: bool,
+    /// The filter under which it says that its first cursor was given; empty = it does not say.
+    pub filter_id: String,
     /// What happened, in order.
     pub steps: Vec<Step>,
 }
@@ -141,6 +153,13 @@ pub struct Recording {
 impl Recording {
     /// An empty recording.
     pub fn new(name: impl Into<String>, sight: Sight) -> Self {
-        Self { name: name.into(), sight, detail: Detail::Whole, stays: true, steps: Vec::new() }
+        Self {
+            name: name.into(),
+            sight,
+            detail: Detail::Whole,
+            stays: true,
+            filter_id: String::new(),
+            steps: Vec::new(),
+        }
     }
 }

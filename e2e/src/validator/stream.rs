@@ -4,6 +4,7 @@ use discord_emulator::Timestamp;
 use parlor_client::v1::{reset::Reason, subscribe_voice_events_response::Body};
 
 use super::{
+    converged,
     finding::{Promise, Report},
     fold::Fold,
     ledger::{Ledger, Place, outline},
@@ -60,7 +61,7 @@ impl<'a> Check<'a> {
             report,
             stage: Stage::Closed,
             epoch: String::new(),
-            filter_id: String::new(),
+            filter_id: recording.filter_id.clone(),
             held: None,
             floor: 0,
             fold: None,
@@ -85,9 +86,11 @@ impl<'a> Check<'a> {
                     self.stage = Stage::Closed;
                 }
                 Step::Refused { .. } => self.stage = Stage::Closed,
+                Step::Settled { truth } => converged(self.recording, self.fold.as_ref(), truth, self.report),
             }
         }
-        let whole = matches!(self.stage, Stage::Closed | Stage::Following | Stage::Drained);
+        // Who comes back holds what they held until they are told otherwise.
+        let whole = matches!(self.stage, Stage::Closed | Stage::Opened(_) | Stage::Following | Stage::Drained);
         Holding { fold: self.fold.filter(|_| whole) }
     }
 

@@ -175,7 +175,9 @@ fn ground() -> Ground {
 fn frame(recording: &mut Recording, index: usize) -> &mut Frame {
     match &mut recording.steps[index] {
         Step::Frame { frame, .. } => Arc::make_mut(frame),
-        other @ (Step::Opened { .. } | Step::Refused { .. } | Step::Ended { .. }) => panic!("{other:?}"),
+        other @ (Step::Opened { .. } | Step::Refused { .. } | Step::Ended { .. } | Step::Settled { .. }) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -198,7 +200,7 @@ fn what_is_right_is_found_right() {
     assert_eq!((report.entries, report.resumes, report.streams, report.transitions), (5, 1, 3, 5));
     assert_eq!(
         report.to_string(),
-        "clients=2 streams=3 resumes=1 frames=15 entries=5 resets=0 discontinuities=1 epochs=1 transitions=5 findings=0"
+        "clients=2 streams=3 resumes=1 frames=15 entries=5 resets=0 discontinuities=1 epochs=1 settled=1 transitions=5 findings=0"
     );
 }
 
@@ -348,6 +350,28 @@ fn somebody_who_ends_up_with_another_state() {
     is_found(Promise::Converged, |full, _, ground| {
         full.steps.truncate(10);
         ground.journal.truncate(3);
+    });
+}
+
+#[test]
+fn somebody_who_holds_another_state_when_everything_has_settled() {
+    let settled = |truth: &BTreeMap<Subject, Face>| Step::Settled { truth: Arc::new(truth.clone()) };
+    is_found(Promise::Converged, |full, _, ground| {
+        // Ann has moved to another room by then.
+        let truth = ground.settled.take().expect("it is there");
+        full.steps.insert(9, settled(&truth));
+    });
+    is_found(Promise::Converged, |full, _, ground| {
+        // Nothing is held before the snapshot has come.
+        let truth = ground.settled.take().expect("it is there");
+        full.steps.insert(3, settled(&truth));
+    });
+}
+
+#[test]
+fn somebody_who_holds_nothing_whole() {
+    is_found(Promise::Converged, |full, _, _| {
+        full.steps.extend(stream(From::Snapshot, [hello(false)].into_iter().chain(snapshot(5, false)).take(3)));
     });
 }
 

