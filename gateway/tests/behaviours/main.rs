@@ -36,7 +36,6 @@ fn room(name: &str) -> NewRoom {
         bitrate: None,
         rtc_region: None,
         video_quality: None,
-        topic: None,
         overwrites: Vec::new(),
     }
 }

@@ -162,7 +162,6 @@ impl DiscordRooms {
             bitrate: spec.bitrate,
             rtc_region: spec.region.clone(),
             video_quality: spec.video_quality,
-            topic: None,
             overwrites: spec.access.overwrites(guild, bot),
         };
         let channel = self.rest.create_room(&room, reason, caller).await;

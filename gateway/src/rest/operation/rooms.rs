@@ -51,8 +51,6 @@ pub struct NewRoom {
     pub rtc_region: Option<String>,
     /// `None` for Discord's default.
     pub video_quality: Option<VideoQuality>,
-    /// A stage's topic, up to 1,024 characters. What a voice channel shows is its [status](Rest::set_status).
-    pub topic: Option<String>,
     /// Who may do what in it, at most 100. Empty: as the category says.
     pub overwrites: Vec<Overwrite>,
 }
@@ -72,8 +70,6 @@ pub struct RoomChange {
     pub rtc_region: Option<Option<String>>,
     /// The quality of cameras.
     pub video_quality: Option<VideoQuality>,
-    /// A stage's topic. Discord lets it change twice in ten minutes.
-    pub topic: Option<String>,
     /// Every overwrite that there shall be, at most 100.
     pub overwrites: Option<Vec<Overwrite>>,
 }
@@ -102,8 +98,6 @@ pub struct Channel {
     pub rtc_region: Option<String>,
     /// The quality of cameras.
     pub video_quality: VideoQuality,
-    /// Its topic.
-    pub topic: Option<String>,
     /// Who may do what in it.
     pub overwrites: Vec<Overwrite>,
 }
@@ -172,9 +166,6 @@ impl Rest {
         if let Some(quality) = room.video_quality {
             request = request.video_quality_mode(mode(quality));
         }
-        if let Some(topic) = &room.topic {
-            request = request.topic(topic);
-        }
         if !overwrites.is_empty() {
             request = request.permission_overwrites(&overwrites);
         }
@@ -236,17 +227,12 @@ impl Rest {
         if let Some(quality) = change.video_quality {
             request = request.video_quality_mode(mode(quality));
         }
-        if let Some(topic) = &change.topic {
-            request = request.topic(topic);
-        }
         if let Some(overwrites) = &overwrites {
             request = request.permission_overwrites(overwrites);
         }
-        let name = change.name.as_ref().map(|_| Field::Name);
-        let topic = change.topic.as_ref().map(|_| Field::Topic);
         Ok(Outgoing::new(CHANGE, Resource::Channel(room.into()), request, caller)?
             .within(guild)
-            .changing(name.into_iter().chain(topic))
+            .changing(change.name.as_ref().map(|_| Field::Name))
             .needing(needs(overwrites.is_some()))
             .about_channel(change.category.flatten().map(ChannelId::from)))
     }
@@ -336,7 +322,6 @@ struct Wire {
     bitrate: Option<u32>,
     rtc_region: Option<String>,
     video_quality_mode: Option<u8>,
-    topic: Option<String>,
     permission_overwrites: Option<Vec<Overwrite>>,
 }
 
@@ -360,7 +345,6 @@ impl From<Wire> for Channel {
             bitrate: wire.bitrate.unwrap_or(DEFAULT_BITRATE),
             rtc_region: wire.rtc_region,
             video_quality: if wire.video_quality_mode == Some(2) { VideoQuality::Full } else { VideoQuality::Auto },
-            topic: wire.topic,
             overwrites: wire.permission_overwrites.unwrap_or_default(),
         }
     }

@@ -75,7 +75,6 @@ fn new_room() -> NewRoom {
         bitrate: None,
         rtc_region: None,
         video_quality: None,
-        topic: None,
         overwrites: Vec::new(),
     }
 }
@@ -99,7 +98,6 @@ fn a_room_with_everything() {
         bitrate: Some(64_000),
         rtc_region: Some("rotterdam".to_owned()),
         video_quality: Some(VideoQuality::Full),
-        topic: Some("Questions".to_owned()),
         overwrites: overwrites(),
         ..new_room()
     };
@@ -107,7 +105,7 @@ fn a_room_with_everything() {
     let body = concat!(
         r#"{"bitrate":64000,"type":13,"name":"Standup","parent_id":"105","permission_overwrites":["#,
         r#"{"allow":"0","deny":"1049600","id":"101","type":0},{"allow":"1049600","deny":"0","id":"103","type":1}],"#,
-        r#""rtc_region":"rotterdam","topic":"Questions","user_limit":50,"video_quality_mode":2}"#,
+        r#""rtc_region":"rotterdam","user_limit":50,"video_quality_mode":2}"#,
     );
     assert_written(&outgoing, "POST guilds/101/channels", "f%C3%BCr%20Ann%20%5Bparlor%3A1%5D", body);
     assert!(outgoing.meta.needs.contains(&Permission::ManageRoles), "for the overwrites");
@@ -133,16 +131,15 @@ fn a_change_says_only_what_changes() {
         bitrate: Some(8_000),
         rtc_region: Some(None),
         video_quality: Some(VideoQuality::Auto),
-        topic: Some("T".to_owned()),
         overwrites: Some(Vec::new()),
     };
     let outgoing = rest().change_room_request(GUILD, ROOM, &all, "all", &caller()).expect("built");
     let body = concat!(
         r#"{"bitrate":8000,"name":"New","parent_id":null,"permission_overwrites":[],"rtc_region":null,"#,
-        r#""topic":"T","video_quality_mode":1}"#,
+        r#""video_quality_mode":1}"#,
     );
     assert_written(&outgoing, "PATCH channels/102", "all", body);
-    assert_eq!(outgoing.meta.fields, BTreeSet::from([Field::Name, Field::Topic]));
+    assert_eq!(outgoing.meta.fields, BTreeSet::from([Field::Name]));
     assert!(outgoing.meta.needs.contains(&Permission::ManageRoles));
 }
 

@@ -122,14 +122,12 @@ pub enum Lane {
     Webhook(WebhookId),
 }
 
-/// A field that Discord limits apart from its route: of a channel's name and topic, two changes in ten minutes. The
-/// headers of the route say nothing of it.
+/// A field that Discord limits apart from its route: of a channel's name, two changes in ten minutes. The headers of the
+/// route say nothing of it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Field {
     /// A channel's name.
     Name,
-    /// A channel's topic.
-    Topic,
 }
 
 /// What a permission depends on besides route and top-level resource.

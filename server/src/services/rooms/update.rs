@@ -95,7 +95,7 @@ impl UpdateOrder {
 
     /// What is left to ask Discord for: not what is so already, because Discord counts the changes of a name.
     fn difference(&self, facts: &RoomFacts) -> Option<RoomChange> {
-        let RoomChange { name, category, user_limit, bitrate, rtc_region, video_quality, topic, overwrites } =
+        let RoomChange { name, category, user_limit, bitrate, rtc_region, video_quality, overwrites } =
             self.change.clone();
         let change = RoomChange {
             name: name.filter(|name| *name != facts.name),
@@ -104,17 +104,15 @@ impl UpdateOrder {
             bitrate: bitrate.filter(|bitrate| *bitrate != facts.bitrate),
             rtc_region: rtc_region.filter(|region| *region != facts.region),
             video_quality: video_quality.filter(|quality| *quality != facts.video_quality),
-            topic,
             overwrites,
         };
-        let RoomChange { name, category, user_limit, bitrate, rtc_region, video_quality, topic, overwrites } = &change;
+        let RoomChange { name, category, user_limit, bitrate, rtc_region, video_quality, overwrites } = &change;
         let any = name.is_some()
             || category.is_some()
             || user_limit.is_some()
             || bitrate.is_some()
             || rtc_region.is_some()
             || video_quality.is_some()
-            || topic.is_some()
             || overwrites.is_some();
         any.then_some(change)
     }
