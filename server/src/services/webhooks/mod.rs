@@ -141,11 +141,16 @@ impl WebhookService for Webhooks {
         fields.finish()?;
         let (guild, webhook) = guild.zip(webhook).expect("missing ids are wrong fields");
         let permit = self.permit(&principal, guild)?;
-        let work = Arc::clone(&self.shared).delete(permit, webhook, mark(&reason, id), caller);
-        // In a task of its own: a caller who hangs up must not keep Parlor from noting that the webhook is gone.
-        let deleted = tokio::spawn(work).await.map_err(|_| Failure::new(Reason::Internal, "the call failed"))??;
-        let already_gone = deleted == Deleted::Before;
-        Ok(Response::new(v1::DeleteWebhookResponse { already_gone, request_id: id.to_string() }))
+        let asked = v1::DeleteWebhookRequest { request_id: String::new(), ..request };
+        let call = Call::new(&principal.subject, id, "DeleteWebhook", &asked, caller.deadline);
+        let shared = Arc::clone(&self.shared);
+        let work = move |ticket, before: Option<Progress>| async move {
+            let deleted = shared.delete(permit, webhook, mark(&reason, id), caller, ticket, before.is_some()).await?;
+            let already_gone = deleted == Deleted::Before;
+            Ok(v1::DeleteWebhookResponse { already_gone, request_id: id.to_string() })
+        };
+        let answer = self.journal.once(call, work).await?;
+        Ok(Response::new(answer))
     }
 
     async fn execute_webhook(
@@ -368,13 +373,22 @@ impl Shared {
         webhook: WebhookId,
         reason: String,
         caller: Caller,
+        ticket: Ticket,
+        was_begun: bool,
     ) -> Result<Deleted, Failure> {
+        // Where this call was begun before, the webhook was there, whoever has deleted it since.
+        let gone = if was_begun { Deleted::Now } else { Deleted::Before };
         if matches!(self.book().webhook(webhook), Some(Known::Gone { guild: Some(guild) }) if *guild == permit.guild())
         {
-            return Ok(Deleted::Before);
+            return Ok(gone);
         }
         self.rates.change_guild(permit.guild(), 1)?;
-        self.token(&permit, webhook, &caller).await?;
+        match self.token(&permit, webhook, &caller).await {
+            Ok(_) => {}
+            Err(failure) if was_begun && failure.reason() == Reason::WebhookUnknown => return Ok(gone),
+            Err(failure) => return Err(failure),
+        }
+        self.begin(&ticket).await?;
         match self.discord.delete(&permit, webhook, &reason, &caller).await {
             Ok(()) => {
                 self.book().gone(webhook);
@@ -382,9 +396,14 @@ impl Shared {
             }
             Err(failure) if failure.reason() == Reason::WebhookUnknown => {
                 self.book().gone(webhook);
-                Ok(Deleted::Before)
+                Ok(gone)
             }
-            Err(failure) => Err(failure),
+            // It may be deleted: a repeat finds out.
+            Err(failure) if was_begun || failure.reason() == Reason::DiscordUnavailable => Err(failure),
+            Err(failure) => {
+                self.act(move |draft| ticket.forget(draft)).await?;
+                Err(failure)
+            }
         }
     }
 
