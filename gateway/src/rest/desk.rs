@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{HeaderValue, Request};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -36,6 +36,8 @@ pub(super) struct Desk {
     state: Mutex<State>,
     /// Something was handed in, answered or taken back.
     news: Notify,
+    /// Whether Discord accepts the token, as far as is known.
+    accepted: watch::Sender<bool>,
     warn_from: u32,
 }
 
@@ -90,6 +92,7 @@ impl Desk {
             authorization,
             state: Mutex::new(state),
             news: Notify::new(),
+            accepted: watch::Sender::new(true),
             warn_from: limits.invalid.warn,
         }
     }
@@ -109,6 +112,10 @@ impl Desk {
         let _place = Place { desk: self, ticket };
         // The sender is dropped unanswered only when the runtime goes down.
         answer.await.unwrap_or(Err(RestError::OutcomeUnknown))
+    }
+
+    pub(super) fn accepted(&self) -> watch::Receiver<bool> {
+        self.accepted.subscribe()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -272,6 +279,7 @@ impl Desk {
                 Breaker::Closed | Breaker::Probing | Breaker::Paused => info!(breaker, "requests to Discord"),
                 Breaker::Shedding | Breaker::Open => warn!(breaker, "requests to Discord"),
                 Breaker::CredentialsRefused => {
+                    self.accepted.send_replace(false);
                     error!(breaker, "Discord does not accept the bot token (401): no further request is sent");
                 }
             }

@@ -26,6 +26,7 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio::sync::watch;
 
 use self::{
     desk::Desk,
@@ -108,6 +109,11 @@ impl Rest {
         authorization.set_sensitive(true);
         let builder = twilight_http::Client::builder().ratelimiter(None).build();
         Ok(Self { desk: Arc::new(Desk::new(transport, api_url, authorization, limits)), builder })
+    }
+
+    /// Whether Discord accepts the bot token. Once it has not (401), nothing is sent any more, and it stays so.
+    pub fn accepted(&self) -> watch::Receiver<bool> {
+        self.desk.accepted()
     }
 
     /// Sends a request and reads the answer.

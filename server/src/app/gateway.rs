@@ -14,7 +14,7 @@ use parlor_gateway::{
 };
 use parlor_proto::v1::UpstreamState;
 use secrecy::SecretString;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -107,6 +107,17 @@ async fn ask(rest: &Rest) -> Result<GatewayInfo, CredentialsRefused> {
                 tokio::time::sleep(wait).await;
                 pause = (pause * 2).min(PAUSE);
             }
+        }
+    }
+}
+
+/// Shows in health whether requests to Discord are sent, for as long as it is polled.
+pub(super) async fn report_rest(mut accepted: watch::Receiver<bool>, health: Health) {
+    loop {
+        let up = *accepted.borrow_and_update();
+        health.rest_up(up).await;
+        if accepted.changed().await.is_err() {
+            return;
         }
     }
 }

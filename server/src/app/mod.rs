@@ -258,6 +258,7 @@ impl Server {
         tokio::spawn(last.clone().run_until_cancelled_owned(forget(rates)));
         tokio::spawn(last.clone().run_until_cancelled_owned(voice::rejoin(Arc::clone(&sessions), voices)));
 
+        tokio::spawn(last.clone().run_until_cancelled_owned(gateway::report_rest(rest.accepted(), health.clone())));
         let gateway_ends = CancellationToken::new();
         let gateway = tokio::spawn(gateway::run(
             gateway::Link {

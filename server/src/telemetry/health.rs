@@ -19,6 +19,9 @@ const READY: [&str; 6] = [
 ];
 /// Discord's gateway is connected. While it is not, reads and streams go on with what was last known.
 const GATEWAY: &str = "discord-gateway";
+/// Discord's REST API accepts the bot token. Once it does not, nothing is sent to it until the process is started anew, and
+/// every call that asks Discord fails with UPSTREAM_CREDENTIALS.
+const REST: &str = "discord-rest";
 
 /// Tells probes and load balancers how the server is. Clones tell the same.
 #[derive(Clone, Debug)]
@@ -35,6 +38,7 @@ impl Health {
         health.live(false).await;
         health.ready(false).await;
         health.gateway_up(false).await;
+        health.rest_up(false).await;
         (health, service)
     }
 
@@ -55,10 +59,16 @@ impl Health {
         self.set(GATEWAY, up).await;
     }
 
+    /// Requests to Discord are sent, or not any more.
+    pub async fn rest_up(&self, up: bool) {
+        self.set(REST, up).await;
+    }
+
     /// The server is going away: nothing is serving, whatever was said before.
     pub async fn draining(&self) {
         self.ready(false).await;
         self.gateway_up(false).await;
+        self.rest_up(false).await;
         self.live(false).await;
     }
 
@@ -85,7 +95,7 @@ mod tests {
             let request = Request::new(HealthCheckRequest { service: name.to_owned() });
             service.check(request).await.map(|answer| answer.into_inner().status())
         };
-        for name in READY.into_iter().chain(["live", "discord-gateway"]) {
+        for name in READY.into_iter().chain(["live", "discord-gateway", "discord-rest"]) {
             assert_eq!(ask(name).await.expect("a known name"), Answer::NotServing, "{name}");
         }
         reporter.live(true).await;

@@ -55,7 +55,7 @@ pub(crate) async fn check(
 }
 
 /// The names of gRPC health that tell something, with what it means if they are not serving.
-const HEALTH: [(&str, &str, &str); 3] = [
+const HEALTH: [(&str, &str, &str); 4] = [
     ("live", "the server is stopping", "wait until it has started again"),
     (
         "ready",
@@ -66,6 +66,11 @@ const HEALTH: [(&str, &str, &str); 3] = [
         "discord-gateway",
         "Parlor has no connection to Discord's gateway: what it tells is what was last known",
         "look at parlord's log; --bot-token-file FILE checks the bot's token from here",
+    ),
+    (
+        "discord-rest",
+        "Discord does not accept Parlor's bot token (401): whatever has to ask Discord fails",
+        "give parlord a token that is accepted, and start it anew",
     ),
 ];
 
