@@ -21,7 +21,7 @@ pub(super) struct Http1 {
 
 /// One request, as far as its answer depends on it.
 enum Asked {
-    Stream(Stream),
+    Stream(Box<Stream>),
     Other { has_body: bool },
 }
 
@@ -180,7 +180,7 @@ impl Http1 {
                     if let Some((head, mut messages)) = self.head.take() {
                         let (_, message) = messages.take().ok_or("a subscription without a request")?;
                         let stream = Stream::of(&message, &head, self.archive.clone())?;
-                        self.asked.push_back(Asked::Stream(stream));
+                        self.asked.push_back(Asked::Stream(Box::new(stream)));
                     }
                 }
             }

@@ -93,7 +93,7 @@ enum Call {
     /// An answer comes, and the request has not been read yet.
     Unread { answer: Vec<u8>, over: bool },
     /// A subscription.
-    Stream(Stream),
+    Stream(Box<Stream>),
     /// Something else.
     Other,
 }
@@ -212,7 +212,8 @@ async fn read_along(io: DuplexStream, calls: &Arc<Calls>, archive: &Archive) {
 
 /// A connection that breaks off is none; one that cannot be understood is.
 fn trouble(error: &h2::Error, archive: &Archive) {
-    if !error.is_io() && !(error.is_go_away() && error.is_remote()) {
+    let ended_by_client = error.is_go_away() && error.is_remote();
+    if !error.is_io() && !ended_by_client {
         archive.trouble(format!("a client's HTTP/2: {error}"));
     }
 }
@@ -242,7 +243,8 @@ async fn read_request(
         messages.put(&bytes);
         if let Some((_, message)) = messages.take() {
             let head = Head { authorization: text("authorization"), agent: text("user-agent") };
-            calls.becomes(number, Call::Stream(Stream::of(&message, &head, archive.clone())?))?;
+            let stream = Stream::of(&message, &head, archive.clone())?;
+            calls.becomes(number, Call::Stream(Box::new(stream)))?;
             read = true;
         }
     }
