@@ -118,7 +118,7 @@ fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; O
 BENCH_INSTALLED := bench/node_modules/.package-lock.json
 
 .PHONY: bench
-bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out and voice cost, beside rivals: ten minutes (QUICK=1: two; ONLY=voice|own|multiplexed|latency|bursts|idle|idle-multiplexed)
+bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out and voice cost, beside rivals: a quarter of an hour (QUICK=1: two minutes; ONLY=voice|own|multiplexed|latency|bursts|idle|idle-multiplexed)
 	cargo build --release --locked --bin parlor-bench --bin parlord
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench parse $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench start $(if $(QUICK),--quick)

@@ -41,8 +41,8 @@ impl Filter {
 
     /// Whether the stream hears of the guild at all.
     pub fn guild(&self, guild: GuildId) -> bool {
-        let is_wanted = |wanted: &Box<Wanted>| wanted.guilds.is_empty() || wanted.guilds.contains(&guild);
-        self.grant.covers(guild) && self.wanted.as_ref().is_none_or(is_wanted)
+        let is_wanted = |wanted: &Wanted| wanted.guilds.is_empty() || wanted.guilds.contains(&guild);
+        self.grant.covers(guild) && self.wanted.as_deref().is_none_or(is_wanted)
     }
 
     /// Whether the stream hears of the room, given its guild.
