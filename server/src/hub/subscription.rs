@@ -27,6 +27,9 @@ use super::{
 /// How many entries are looked at in one step, at most, whether they match or not.
 const BATCH: usize = 256;
 
+/// No more is made ready in one step once it has so many bytes.
+const BATCH_BYTES: usize = 128 * 1024;
+
 /// Room for so many frames is kept while there are none.
 const FEW: usize = 4;
 
@@ -289,9 +292,14 @@ impl Subscription {
             return Ok(());
         };
         // What the filter leaves out counts too: the writer waits as long as this takes.
+        let mut bytes = 0;
         for entry in entries.take(BATCH) {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
             self.scanned = entry.sequence;
             if self.filter.entry(entry) {
+                bytes += entry.shared.len();
                 let frame = Frame::positioned(entry.shared.clone(), self.chained);
                 self.chained = entry.sequence;
                 self.ready.push_back((frame, Holding::At(entry.sequence)));

@@ -324,7 +324,6 @@ fn however_large_a_guild_is_little_of_it_is_made_ready_ahead() {
         stage.apply(crowded(&format!("after frame {}", frames.len())));
         subscription.advance(&stage.state(), 1.0, WALL, stage.now).expect("no gap");
     }
-    println!("{} frames, {bytes} bytes, at most {ahead} ahead", frames.len());
     assert!(bytes > 500_000, "{bytes} bytes are no large guild");
     assert!(ahead <= 64 * 1024, "{ahead} bytes are ready at once");
     let mut picture = (BTreeSet::new(), BTreeMap::new());
@@ -344,6 +343,30 @@ fn however_large_a_guild_is_little_of_it_is_made_ready_ahead() {
     let Some(Body::SnapshotEnd(end)) = &frames.last().expect("some").body else { panic!("an end") };
     assert_eq!((end.guild_count, end.participant_count), (2, 5_000));
     assert_eq!(end.digest, digest_of(&picture));
+}
+
+#[test]
+fn however_large_the_entries_are_few_are_made_ready_ahead() {
+    let stage = Stage::new(100_000);
+    let cursor = stage.state().log.cursor(Sequence(0));
+    let Update::Guild(guild) = snapshot(1) else { panic!("a guild") };
+    for number in 0..250 {
+        let name = format!("{number} {}", "n".repeat(4_000));
+        stage.apply(Update::Within(guild_id(1), News::Room(RoomFacts { name, ..guild.rooms[0].clone() })));
+    }
+    let mut subscription = stage.subscribe(order(after(&cursor))).expect("opens");
+    let mut entries = 0;
+    loop {
+        let ready: Vec<_> = std::iter::from_fn(|| subscription.ready()).collect();
+        let size: usize = ready.iter().map(Frame::encoded_len).sum();
+        assert!(size <= 256 * 1024, "{size} bytes are ready at once");
+        entries += ready.iter().filter(|frame| frame.decode().sequence != 0).count();
+        subscription.advance(&stage.state(), 1.0, WALL, stage.now).expect("no gap");
+        if ready.is_empty() && !subscription.has_more() {
+            break;
+        }
+    }
+    assert_eq!(entries as u64, stage.head(), "each of them comes");
 }
 
 #[test]
