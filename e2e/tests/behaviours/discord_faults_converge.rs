@@ -135,15 +135,20 @@ async fn is_shown_and_never_retried(code: u16) {
 /// A gateway that accepts and closes at once, for a minute, is not stormed (twilight alone: hundreds of connections a second), and the truth comes back when it is well again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_closes_every_connection_is_not_stormed() {
+    // One says why, and one just goes.
+    tokio::join!(is_not_stormed(Some(4000)), is_not_stormed(None));
+}
+
+async fn is_not_stormed(code: Option<u16>) {
     let house = House::start().await;
     let mut watcher = house.watch().await;
     let opened = house.emulator.stats().gateway_opened;
-    house.emulator.inject(Fault::AcceptThenClose { code: Some(4000) });
+    house.emulator.inject(Fault::AcceptThenClose { code });
     house.emulator.inject(Fault::DropConnections);
     house.emulator.user("ann").joins(LOBBY);
     soon("three tries", house.emulator.wait_for(|stats| stats.gateway_opened >= opened + 3)).await;
     let storm = house.emulator.wait_for(|stats| stats.gateway_opened > opened + 15);
-    assert!(tokio::time::timeout(Duration::from_secs(60), storm).await.is_err(), "the gateway is stormed");
+    assert!(tokio::time::timeout(Duration::from_secs(60), storm).await.is_err(), "{code:?}: the gateway is stormed");
     house.emulator.clear_faults();
     watcher.until_it_sees_the_truth(&house).await;
     check_promises(watcher.seen());

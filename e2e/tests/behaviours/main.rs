@@ -59,5 +59,5 @@ mod voice_goes_on_after_trouble;
 mod voice_sessions_are_shared_and_leased;
 mod voice_streams_end_with_their_token;
 mod webhooks_write_without_showing_their_tokens;
-mod wrong_fields_come_back_under_our_names;
 mod what_passes_is_recorded;
+mod wrong_fields_come_back_under_our_names;

@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -20,7 +21,7 @@ use tokio::{sync::mpsc, task::coop::has_budget_remaining};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use twilight_gateway::{
-    CloseFrame, Config, ConfigBuilder, Intents, Message, Session, Shard, ShardId,
+    CloseFrame, Config, ConfigBuilder, Intents, Message, Session, Shard, ShardId, ShardState,
     error::{ReceiveMessageError, ReceiveMessageErrorType},
     queue::InMemoryQueue,
 };
@@ -205,11 +206,11 @@ impl ShardTask {
         let shutdown = self.shutdown.clone();
         let start_limit = tokio::time::sleep(START_GRACE);
         tokio::pin!(start_limit);
-        let mut started = false;
+        let (mut opened, mut started) = (false, false);
         let mut wishes = self.voice.wishes();
         loop {
             let next = tokio::select! {
-                next = self.next_payload(shard) => next,
+                next = self.next_payload(shard, &mut opened) => next,
                 Ok(()) = wishes.changed(), if started => {
                     self.carry_out_wishes(shard);
                     continue;
@@ -295,10 +296,20 @@ impl ShardTask {
         }
     }
 
-    /// The next payload. Where none is there, everything that has come has been read.
-    async fn next_payload(&mut self, shard: &mut Shard<InMemoryQueue>) -> Option<Result<Message, ReceiveMessageError>> {
+    /// The next payload; none once the connection is gone. Where none is there, everything that has come has been read.
+    async fn next_payload(
+        &mut self,
+        shard: &mut Shard<InMemoryQueue>,
+        opened: &mut bool,
+    ) -> Option<Result<Message, ReceiveMessageError>> {
         poll_fn(|context| {
             let next = shard.poll_next_unpin(context);
+            let is_open = !matches!(shard.state(), ShardState::Disconnected { .. });
+            if next.is_pending() && *opened && !is_open {
+                // twilight does not tell of a connection that ends without a close frame: it is about to make the next, at once.
+                return Poll::Ready(None);
+            }
+            *opened |= is_open;
             // A task that has read for long is made to pause though there is more.
             if next.is_pending()
                 && has_budget_remaining()
