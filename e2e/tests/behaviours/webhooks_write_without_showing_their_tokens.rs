@@ -116,6 +116,47 @@ async fn a_webhook_that_is_gone_is_never_called_again() {
     assert_eq!(house.emulator.stats().rest_total(), asked, "Discord is not asked again");
 }
 
+/// A repeat hears what the first time heard, whatever has become of the webhook and of the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_deleted_once() {
+    let mut house = House::start().await;
+    let parlor = house.parlor().await;
+    let made = parlor.create_webhook(create(GENERAL, "Brief")).await.expect("made").webhook_id;
+    let other = parlor.create_webhook(create(GENERAL, "Other")).await.expect("made").webhook_id;
+    let named = |webhook: &str, number: u32| v1::DeleteWebhookRequest {
+        request_id: format!("0d3c0d3c-0d3c-4d3c-8d3c-{number:012}"),
+        ..delete(webhook)
+    };
+    let first = parlor.delete_webhook(named(&made, 1)).await.expect("deleted");
+    assert!(!first.already_gone);
+    let asked = house.emulator.stats().rest_total();
+    assert_eq!(parlor.delete_webhook(named(&made, 1)).await.expect("the first answer"), first);
+    assert_refused(parlor.delete_webhook(named(&other, 1)).await, Code::InvalidArgument, "REQUEST_ID_REUSED");
+    assert!(parlor.delete_webhook(named(&made, 2)).await.expect("it is gone").already_gone);
+    assert_eq!(house.emulator.stats().rest_total(), asked, "Discord is not asked for what is known");
+
+    // Deleted, and no answer tells, however often it is asked.
+    let answer = RestAnswer { status: 502, ..RestAnswer::default() };
+    let route = Some("DELETE /webhooks/{webhook.id}".to_owned());
+    house.emulator.inject(Fault::NextRest {
+        times: 1,
+        route: route.clone(),
+        answer: answer.clone(),
+        carried_out: true,
+    });
+    house.emulator.inject(Fault::NextRest { times: 9, route, answer, carried_out: false });
+    assert_refused(parlor.delete_webhook(named(&other, 3)).await, Code::Unavailable, "DISCORD_UNAVAILABLE");
+    house.emulator.clear_faults();
+
+    house.restart_server().await;
+    let parlor = house.parlor().await;
+    assert_eq!(parlor.delete_webhook(named(&made, 1)).await.expect("the first answer"), first);
+    assert_refused(parlor.delete_webhook(named(&other, 1)).await, Code::InvalidArgument, "REQUEST_ID_REUSED");
+    let finished = parlor.delete_webhook(named(&other, 3)).await.expect("it is gone");
+    assert!(!finished.already_gone, "it was there when the call began");
+    assert_refused(parlor.delete_webhook(named(&other, 4)).await, Code::NotFound, "WEBHOOK_UNKNOWN");
+}
+
 /// Nobody knows whether a message was taken whose answer got lost; a repeat never writes it twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_never_written_twice() {
