@@ -11,6 +11,7 @@ mod a_python_program_goes_on_where_it_was;
 mod a_python_program_records_and_answers;
 mod a_real_bot_works_as_the_page_says;
 mod a_refusal_says_with_which_code;
+mod a_refused_bot_token_stops_every_request;
 mod a_slow_listener_loses_its_own_frames;
 mod a_voice_session_is_taken_up_after_a_restart;
 mod a_voice_session_outlives_its_gateway_session;
