@@ -28,7 +28,7 @@ use parlor_server::{hub::Epoch, telemetry::names};
 use self::{
     caller::{Caller, dressed, principal},
     clock::stamp,
-    discord::{Discord, locked},
+    discord::{Discord, LIMITS, locked},
     process::{End, Story, in_peace, live},
 };
 
@@ -199,12 +199,16 @@ fn number(name: &str, otherwise: u64) -> u64 {
 #[expect(clippy::print_stdout, reason = "the figures are for people")]
 fn a_thousand_calls_make_one_room_each() {
     let first = number("SEED", 1);
+    let mut limits = BTreeSet::new();
     for seed in first..first + number("CHAOS_SEEDS", 2) {
         let outcome = play(seed, 1_000, 12);
         println!("{}", outcome.figures());
         let broken = &outcome.broken;
         assert!(broken.is_empty(), "CHAOS_SEEDS=1 SEED={seed}: {broken:#?}\n{}", outcome.about_what_broke());
+        assert!(outcome.deaths > 0, "SEED={seed}: nobody died");
+        limits.append(&mut locked(&outcome.story.discord).limits);
     }
+    assert_eq!(limits, LIMITS.into_iter().collect(), "not every limit has struck");
 }
 
 #[test]

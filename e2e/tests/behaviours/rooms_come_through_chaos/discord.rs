@@ -60,6 +60,8 @@ pub(super) struct Discord {
     pub(super) peoples: BTreeSet<String>,
     /// The most invalid requests that one episode of each sort has cost.
     pub(super) worst: BTreeMap<String, u32>,
+    /// The kinds of limits that requests have met.
+    pub(super) limits: BTreeSet<&'static str>,
     /// Answers by what they were.
     pub(super) answers: BTreeMap<String, u32>,
     /// Promises that were broken.
@@ -88,6 +90,7 @@ impl Discord {
             episodes: BTreeMap::new(),
             peoples: BTreeSet::new(),
             worst: BTreeMap::new(),
+            limits: BTreeSet::new(),
             answers: BTreeMap::new(),
             broken: Vec::new(),
             journal: Vec::new(),
@@ -136,6 +139,9 @@ impl Discord {
             Answer::HangUp => "cut".to_owned(),
         };
         self.note((now.unix_millis(), method, path, &told));
+        if let Answer::Reply(response) | Answer::Late(response, _) = &answer {
+            self.limits.extend(limit_of(response));
+        }
         let reason = request.headers().get("x-audit-log-reason").and_then(|reason| reason.to_str().ok());
         let reason = reason.unwrap_or_default().replace("%2D", "-");
         self.journal.push(format!("{now} {method} {path} {told} ({hearer:?}) {reason}"));
@@ -175,8 +181,14 @@ impl Discord {
         let random = &mut self.random;
         let millis = |random: &mut fastrand::Rng, from, to| Duration::from_millis(random.u64(from..to));
         let work = if random.bool() { Work::Done } else { Work::Skipped };
-        let kinds =
-            [RateLimit::Bucket, RateLimit::Global, RateLimit::Shared, RateLimit::Hidden, RateLimit::GuildWrites];
+        let kinds = [
+            RateLimit::Bucket,
+            RateLimit::Global,
+            RateLimit::Shared,
+            RateLimit::Hidden,
+            RateLimit::ChannelWrites,
+            RateLimit::GuildWrites,
+        ];
         let trouble = match random.u8(0..12) {
             0..4 => {
                 let limit = kinds[random.usize(0..kinds.len())];
@@ -282,6 +294,27 @@ impl Discord {
     pub(super) fn chance(&mut self) -> &mut fastrand::Rng {
         &mut self.random
     }
+}
+
+/// Every kind of limit that a 429 can be about.
+pub(super) const LIMITS: [&str; 7] =
+    ["bucket", "global", "shared", "hidden", "channel writes", "guild writes", "Cloudflare"];
+
+/// Which limit a 429 is about, as its headers and its body tell (Discord docs, topics/rate-limits).
+fn limit_of(response: &Response<String>) -> Option<&'static str> {
+    if response.status() != http::StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let Ok(body) = serde_json::from_str::<Value>(response.body()) else { return Some("Cloudflare") };
+    let says = |name: &str| response.headers().get(name).and_then(|said| said.to_str().ok()).unwrap_or_default();
+    Some(match (body["code"].as_u64(), says("x-ratelimit-scope"), says("x-ratelimit-remaining")) {
+        (Some(20_028), ..) => "channel writes",
+        (Some(20_029), ..) => "guild writes",
+        (_, "global", _) => "global",
+        (_, "shared", _) => "shared",
+        (_, _, "0") => "bucket",
+        _ => "hidden",
+    })
 }
 
 /// How long a 429 asks to wait.
