@@ -9,6 +9,7 @@ mod herd;
 mod process;
 mod proxy;
 mod readers;
+mod rest;
 mod stage;
 mod stalls;
 mod table;

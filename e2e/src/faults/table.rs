@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use super::{
     Act,
     Expected::{Discontinuity, Nothing, Refusal, Reset, Resume},
-    Fault, gateway, process, readers,
+    Fault, gateway, process, readers, rest,
     stage::Plan,
     stalls,
 };
@@ -38,7 +38,6 @@ const fn later(id: &'static str, name: &'static str, why: &'static str) -> Fault
 
 /// Where the faults of several replicas and their shared store belong.
 pub const SCALE_OUT: &str = "with scale-out";
-const ROOMS: &str = "with the reliability of rooms";
 const LATER: &str = "with signed ingestion and JWKS hardening";
 
 /// Every fault, in order.
@@ -86,9 +85,9 @@ pub const FAULTS: &[Fault] = &[
     played!("F41", "cursors are forged", Refusal, Plan::default, readers::cursors_are_forged),
     played!("F42", "the log forgets while it is replayed", Reset, readers::forgetful, readers::log_forgets_meanwhile),
     played!("F43", "tokens end while their streams are open", Refusal, readers::exact, readers::tokens_end),
-    later("F44", "REST answers 429 in five ways", ROOMS),
-    later("F45", "REST answers 5xx, times out, breaks off", ROOMS),
-    later("F46", "REST answers 401", ROOMS),
+    played!("F44", "REST answers 429 in every way", Nothing, rest::free, rest::limits_of_every_kind),
+    played!("F45", "REST answers 5xx, late, or breaks off", Nothing, rest::free, rest::failures_and_lost_answers),
+    played!("F46", "REST answers 401", Refusal, rest::free, rest::token_refused),
     later("F47", "ingestion replayed, reordered, forged", LATER),
     later("F48", "JWKS down, slow, rotated, garbage", LATER),
     played!("F49", "SIGSTOP for 20 s, then SIGCONT", Nothing, process::calm, process::stopped_briefly),
