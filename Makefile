@@ -8,6 +8,8 @@ BUF := .deps/venv/bin/buf
 PROTOS := $(wildcard proto/parlor/v1/*.proto)
 GENERATED := e2e/gen/.generated
 CPP_CLIENT := e2e/gen/cpp/rooms_and_events
+# A crate apart, with versions of its own, that only `make soak` and `make bench` build.
+SONGBIRD := $(TARGET)/songbird/release/songbird-voice-bot
 PAGE := client/web/dist/index.html
 WEB_SOURCES := $(wildcard client/web/*.* client/web/src/client/* client/web/src/page/* client/web/proto/google/rpc/*)
 # npm writes it last, once everything is there.
@@ -95,8 +97,7 @@ reference: ## Write docs/reference from the contract's comments and the command 
 	WRITE_REFERENCE=1 cargo test --workspace --test behaviours -- the_reference
 
 .PHONY: soak
-soak: ## Prove a million random histories, put rooms through chaos, simulate calls and six hours of voice, then play every fault against the real server (HISTORIES=1000000 CHAOS_SEEDS=100 TRANSITIONS=1000 VOICE_SEEDS=1 VOICE_MINUTES=360 SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
-	@scripts/deps build $(QUIET)
+soak: deps-build $(SONGBIRD) ## Prove a million random histories, put rooms through chaos, simulate calls and six hours of voice, have songbird in calls, then play every fault against the real server (HISTORIES=1000000 CHAOS_SEEDS=100 TRANSITIONS=1000 VOICE_SEEDS=1 VOICE_MINUTES=360 SOAK_SEEDS=2 SOAK_SECONDS=480 ONLY="F15 F16" SEED=1 JOBS=8)
 	cargo build --workspace --bins
 	cargo build --release --locked --bin parlor-proof
 	$(TARGET)/release/parlor-proof --histories $(or $(HISTORIES),1000000)
@@ -104,7 +105,12 @@ soak: ## Prove a million random histories, put rooms through chaos, simulate cal
 	PARLOR_VOICE_SEED=$(or $(SEED),1) PARLOR_VOICE_SEEDS=$(or $(VOICE_SEEDS),1) PARLOR_VOICE_MINUTES=$(or $(VOICE_MINUTES),360) \
 		PARLOR_VOICE_TRANSITIONS=$(or $(TRANSITIONS),1000) cargo test --workspace --locked --test behaviours -- \
 		transitions_lose_nothing hours_change_nothing
+	SONGBIRD_VOICE_BOT=$(abspath $(SONGBIRD)) cargo test --workspace --locked --test behaviours -- --ignored songbird
 	@ONLY="$(ONLY)" SEED="$(SEED)" SOAK_SEEDS="$(SOAK_SEEDS)" SOAK_SECONDS="$(SOAK_SECONDS)" JOBS="$(JOBS)" $(TARGET)/debug/soak
+
+$(SONGBIRD): $(wildcard e2e/clients/songbird/Cargo.* e2e/clients/songbird/src/*)
+	CARGO_TARGET_DIR=$(abspath $(TARGET))/songbird cargo build --release --locked --manifest-path e2e/clients/songbird/Cargo.toml
+	@touch $@
 
 .PHONY: mutations
 mutations: ## Break the core of the event stream line by line, in a copy, and expect the proof to notice each
@@ -116,6 +122,7 @@ fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; O
 	@scripts/fuzz $(ONLY)
 
 BENCH_INSTALLED := bench/node_modules/.package-lock.json
+BENCH_VOICE := $(if $(ONLY),$(filter voice,$(ONLY)),voice)
 
 .PHONY: bench
 bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out and voice cost, beside rivals: a quarter of an hour (QUICK=1: two minutes; ONLY=voice|own|multiplexed|latency|bursts|idle|idle-multiplexed)
@@ -123,7 +130,7 @@ bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out and voice cost, bes
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench parse $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench start $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench calls $(if $(QUICK),--quick)
-	$(if $(or $(if $(ONLY),,all),$(filter voice,$(ONLY))),taskset --cpu-list 1 $(TARGET)/release/parlor-bench voice $(if $(QUICK),--quick))
+	$(if $(BENCH_VOICE),SONGBIRD_VOICE_BOT=$(abspath $(SONGBIRD)) taskset --cpu-list 1 $(TARGET)/release/parlor-bench voice $(if $(QUICK),--quick))
 	$(if $(or $(if $(ONLY),,all),$(filter-out voice,$(ONLY))),taskset --cpu-list 1 $(TARGET)/release/parlor-bench fanout $(if $(QUICK),--quick) $(foreach part,$(filter-out voice,$(ONLY)),--only $(part)))
 
 $(BENCH_INSTALLED): bench/package-lock.json

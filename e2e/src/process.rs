@@ -44,7 +44,8 @@ impl Process {
         process
     }
 
-    /// A bot of `clients/`, logged in to the house's Discord under a token of its own.
+    /// A bot of `clients/`, logged in to the house's Discord under a token of its own; "songbird" is the one that `make soak`
+    /// builds.
     pub async fn bot(house: &House, program: &str, token: &str) -> Self {
         let rest = house.emulator.rest_url();
         let mut command = interpreter(program);
@@ -182,8 +183,15 @@ fn tape(house: &House, program: &str, arguments: &[&str]) -> (Tape, From) {
     (house.archive().tape(program, sight).in_outline(), from)
 }
 
+/// Where the bot on songbird is, which `cargo test` does not build.
+const SONGBIRD: &str = "SONGBIRD_VOICE_BOT";
+
 fn interpreter(program: &str) -> Command {
     let clients = root().join("e2e/clients");
+    if program == "songbird" {
+        let built = std::env::var_os(SONGBIRD);
+        return Command::new(built.unwrap_or_else(|| panic!("{SONGBIRD} does not say where it is: run `make soak`")));
+    }
     match program.rsplit_once('.') {
         Some((_, "py")) => {
             let mut command = Command::new(root().join(".deps/venv/bin/python"));

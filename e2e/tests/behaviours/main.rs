@@ -50,6 +50,7 @@ mod rooms_come_through_chaos;
 mod rooms_end_by_their_policy;
 mod sources_are_as_loud_as_was_asked;
 mod streams_end_and_beat_as_promised;
+mod songbird_is_heard_and_hears;
 mod the_documentation_works;
 mod the_readme_works;
 mod the_room_page;
