@@ -24,9 +24,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Event::Disconnected { why, retry_in } => eprintln!("{why}; again in {retry_in:?}"),
             _ => {}
         }
-        // After the event was dealt with: at worst one comes twice, none is lost.
+        // After the event was dealt with: at worst one comes twice, none is lost. Whole or not at all, whatever ends the program.
         if let Some(position) = events.position() {
-            fs::write("position", position.to_string())?;
+            fs::write("position.new", position.to_string())?;
+            fs::rename("position.new", "position")?;
         }
     }
     Ok(())

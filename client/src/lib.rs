@@ -65,6 +65,6 @@ pub use self::{
     events::{Events, Frames},
     parlor::{Bearer, Connect, Parlor},
     picture::{BrokenChain, Picture},
-    position::Position,
+    position::{NoPosition, Position},
     watch::{Gap, Start, Watch},
 };

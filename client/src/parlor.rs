@@ -337,7 +337,8 @@ impl Parlor {
     ///         _ => {}
     ///     }
     ///     if let Some(position) = events.position() {
-    ///         std::fs::write("position", position.to_string())?;
+    ///         std::fs::write("position.new", position.to_string())?;
+    ///         std::fs::rename("position.new", "position")?;
     ///     }
     /// }
     /// # Ok(())

@@ -1,6 +1,8 @@
 //! A place in the event log, as a client stores it.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
 
 /// A place in the event log to continue from, as [`Events::position`](crate::Events::position) gives it.
 ///
@@ -38,14 +40,19 @@ impl fmt::Display for Position {
     }
 }
 
+/// What was stored is empty: it was not stored whole.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("an empty text is no position: begin with a snapshot")]
+pub struct NoPosition;
+
 impl FromStr for Position {
-    type Err = Infallible;
+    type Err = NoPosition;
 
     /// Reads what `Display` writes. Whether the cursor is one is for the server to say.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut words = text.split_whitespace();
         Ok(Self {
-            cursor: words.next().unwrap_or_default().to_owned(),
+            cursor: words.next().ok_or(NoPosition)?.to_owned(),
             filter_id: words.next().map(str::to_owned),
             sequence: words.next().and_then(|sequence| sequence.parse().ok()),
         })
@@ -64,5 +71,6 @@ mod tests {
             let line = format!("{position}\n");
             assert_eq!(line.parse::<Position>(), Ok(position));
         }
+        assert_eq!("\n".parse::<Position>(), Err(NoPosition));
     }
 }

@@ -41,4 +41,5 @@ for frame in frames(kept.read_text() if kept.exists() else ""):
     if frame.WhichOneof("body") == "event":
         print(frame.sequence, frame.event.WhichOneof("kind"), flush=True)
     if frame.cursor:
-        kept.write_text(frame.cursor)  # after the frame was dealt with: at worst one comes twice, none is lost
+        new = kept.with_suffix(".new")  # after the frame was dealt with: at worst one comes twice, none is lost
+        new.write_text(frame.cursor), new.replace(kept)  # whole or not at all, whatever ends the program

@@ -5,12 +5,12 @@ mod cursor_file;
 mod frames;
 mod narrator;
 
-use parlor_client::{Event, Events, Gap, Lost, Parlor, Start, v1};
+use parlor_client::{Event, Events, Gap, Lost, NoPosition, Parlor, Start, v1};
 
 use self::{cursor_file::CursorFile, narrator::Narrator};
 use crate::{
     cli::{Global, Watch},
-    failure::Failure,
+    failure::{Exit, Failure},
     session,
     signals::Signals,
     terminal::{Terminal, Tone, clean},
@@ -22,7 +22,9 @@ pub(crate) async fn run(request: Watch, global: &Global, terminal: Terminal) -> 
     let mut signals = Signals::new();
     let stored = request.cursor_file.as_deref().map(CursorFile::open).transpose()?;
     let start = match (request.cursor, stored.as_ref().and_then(CursorFile::position), request.latest) {
-        (Some(cursor), ..) => Start::After(cursor.parse().unwrap_or_else(|never| match never {})),
+        (Some(cursor), ..) => Start::After(cursor.parse().map_err(|error: NoPosition| {
+            Failure::new(Exit::Usage, "--cursor is empty").because(&error).next("leave it out to begin with a snapshot")
+        })?),
         (None, Some(position), _) => Start::After(position.clone()),
         (None, None, true) => Start::Latest,
         (None, None, false) => Start::Snapshot,
