@@ -4,7 +4,7 @@
 //! in it, only proposals that are known can be committed, only the newest key package can be welcomed, and a nonce opens once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -168,11 +168,14 @@ pub(crate) struct FakeGroup {
     receiving: BTreeMap<u64, Vec<ReceiverKey>>,
     sending: Option<SenderKey>,
     staged: BTreeMap<TransitionId, Option<u64>>,
-    /// Every key that it ever had, with the members of its epoch.
-    own_keys: Vec<(u64, BTreeMap<u64, u64>)>,
+    /// The last keys that it had itself, with the members of their epochs.
+    own_keys: VecDeque<(u64, BTreeMap<u64, u64>)>,
     /// Every key of others that it ever had.
     had: BTreeSet<u64>,
 }
+
+/// So many of its own keys are remembered: a call of hours must not grow by what the stand-in for a group writes down.
+const REMEMBERED: usize = 64;
 
 fn refused(why: &str) -> GroupError {
     GroupError(why.to_owned())
@@ -192,7 +195,7 @@ impl FakeGroup {
                 body.iter().enumerate().map(|(at, byte)| byte ^ pad(key.0, trailer.nonce, at)).collect();
             tag(key.0, trailer.nonce, &plain) == trailer.tag
         };
-        self.own_keys.iter().rev().find(sealing).cloned().expect("one of its keys")
+        self.own_keys.iter().find(sealing).cloned().expect("one of its keys")
     }
 
     /// Every key of others that it ever had.
@@ -256,7 +259,7 @@ impl E2eeGroup for FakeGroup {
             receiving: BTreeMap::new(),
             sending: None,
             staged: BTreeMap::new(),
-            own_keys: Vec::new(),
+            own_keys: VecDeque::new(),
             had: BTreeSet::new(),
         })
     }
@@ -400,7 +403,8 @@ impl E2eeGroup for FakeGroup {
                 }
             }
             let own = mix(&[group.secret, self.user]);
-            self.own_keys.push((own, group.members.clone()));
+            self.own_keys.truncate(REMEMBERED - 1);
+            self.own_keys.push_front((own, group.members.clone()));
             own
         });
         if id == TransitionId::INITIAL {
