@@ -226,7 +226,7 @@ pub(crate) fn run(plan: Plan) -> Report {
     let left: Vec<u64> = world.people.keys().copied().collect();
     for user in left {
         if let Some(person) = world.people.get_mut(&user) {
-            person.note_the_end();
+            person.note_the_end(world.now);
         }
         world.input(user, Input::Leave);
         world.judge(user);
@@ -237,8 +237,9 @@ pub(crate) fn run(plan: Plan) -> Report {
 
 impl Person {
     /// They are about to leave.
-    fn note_the_end(&mut self) {
-        // Their keys may have been under way.
+    fn note_the_end(&mut self, now: Duration) {
+        // Their keys may have been under way, and then nobody can open what came last.
+        self.outside.push((now, None));
         self.held_at_last = self.session.backlog().held as u64;
         self.had = self.session.group().map(|group| group.had().clone()).unwrap_or_default();
     }
@@ -840,7 +841,7 @@ impl World {
         }
         let Some(person) = self.people.get_mut(&user).filter(|person| person.connected) else { return };
         person.leaving = true;
-        person.note_the_end();
+        person.note_the_end(self.now);
         self.input(user, Input::Leave);
         self.judge(user);
         self.at(FAREWELL, Happening::Gone(user));
