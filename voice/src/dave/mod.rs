@@ -435,10 +435,11 @@ impl<G: E2eeGroup> Grouped<G> {
     }
 
     /// Whether a frame of this sender should be readable: this session is a member, has been long enough that nothing
-    /// sealed before is under way, and has keys of the sender.
+    /// sealed before is under way, and so is the sender, whose keys it has. Keys of somebody who left stay for a while, and open
+    /// nothing of what they say when they come again.
     fn should_open(&self, sender: UserId, now: Instant) -> bool {
         let settled = matches!(self.membership, Membership::Member(since) if now >= since + WELCOME_GRACE);
-        settled && self.group.has_keys_of(sender)
+        settled && self.group.has_keys_of(sender) && self.group.members().contains(&sender)
     }
 }
 

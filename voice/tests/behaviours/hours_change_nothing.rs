@@ -273,6 +273,7 @@ impl Hours {
         self.session.handle_input(Input::Text(self.socket, &execute), self.now);
         for group in self.choir.iter_mut().flat_map(|choir| &mut choir.groups) {
             group.execute(transition_id, self.now).expect("prepared");
+            group.expire(self.now);
         }
     }
 
