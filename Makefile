@@ -8,7 +8,7 @@ BUF := .deps/venv/bin/buf
 PROTOS := $(wildcard proto/parlor/v1/*.proto)
 GENERATED := e2e/gen/.generated
 CPP_CLIENT := e2e/gen/cpp/rooms_and_events
-# A crate apart, with versions of its own, that only `make soak` builds.
+# A crate apart, with versions of its own, that only `make soak` and `make bench` build.
 SONGBIRD := $(TARGET)/songbird/release/songbird-voice-bot
 PAGE := client/web/dist/index.html
 WEB_SOURCES := $(wildcard client/web/*.* client/web/src/client/* client/web/src/page/* client/web/proto/google/rpc/*)
@@ -122,14 +122,15 @@ fuzz: ## Let libFuzzer look for what breaks each parser (FUZZ_SECONDS=60 each; O
 	@scripts/fuzz $(ONLY)
 
 BENCH_INSTALLED := bench/node_modules/.package-lock.json
+BENCHES_VOICE := $(or $(if $(ONLY),,all),$(filter voice,$(ONLY)))
 
 .PHONY: bench
-bench: deps-build $(BENCH_INSTALLED) ## Measure what fan-out and voice cost, beside rivals: a quarter of an hour (QUICK=1: two minutes; ONLY=voice|own|multiplexed|latency|bursts|idle|idle-multiplexed)
+bench: deps-build $(BENCH_INSTALLED) $(if $(BENCHES_VOICE),$(SONGBIRD)) ## Measure what fan-out and voice cost, beside rivals: a quarter of an hour (QUICK=1: three minutes; ONLY=voice|own|multiplexed|latency|bursts|idle|idle-multiplexed)
 	cargo build --release --locked --bin parlor-bench --bin parlord
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench parse $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench start $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench calls $(if $(QUICK),--quick)
-	$(if $(or $(if $(ONLY),,all),$(filter voice,$(ONLY))),taskset --cpu-list 1 $(TARGET)/release/parlor-bench voice $(if $(QUICK),--quick))
+	$(if $(BENCHES_VOICE),SONGBIRD_VOICE_BOT=$(abspath $(SONGBIRD)) taskset --cpu-list 1 $(TARGET)/release/parlor-bench voice $(if $(QUICK),--quick))
 	$(if $(or $(if $(ONLY),,all),$(filter-out voice,$(ONLY))),taskset --cpu-list 1 $(TARGET)/release/parlor-bench fanout $(if $(QUICK),--quick) $(foreach part,$(filter-out voice,$(ONLY)),--only $(part)))
 
 $(BENCH_INSTALLED): bench/package-lock.json
