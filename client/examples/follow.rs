@@ -1,6 +1,7 @@
 //! Follows who is in which room for good: goes on where it was, over its own end and the server's.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program's own output")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "it acts on what it wants to")]
 
 use std::fs;
 
@@ -19,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         match event {
             Event::Snapshot(everything) => println!("{} people in voice", everything.participants.len()),
             Event::Changed(change) => {
-                println!("entry {}: {change:?}", events.frame().map_or(0, |frame| frame.sequence))
+                println!("entry {}: {change:?}", events.frame().map_or(0, |frame| frame.sequence));
             }
             Event::Disconnected { why, retry_in } => eprintln!("{why}; again in {retry_in:?}"),
             _ => {}

@@ -85,7 +85,7 @@ async fn the_audit_log_tells_whose_it_is() {
         }
     };
     soon("the end of ours by its policy", ended).await;
-    assert_eq!(channels(&house, "Squad"), [theirs.clone()], "hers stays");
+    assert_eq!(channels(&house, "Squad"), std::slice::from_ref(&theirs), "hers stays");
 
     // Ours is there, and so is hers: the mark tells them apart.
     let hers = ann_makes(&house, "Twins").to_string();

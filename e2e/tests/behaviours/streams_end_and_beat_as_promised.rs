@@ -154,10 +154,11 @@ async fn a_reader_that_is_too_slow_is_told_and_begins_anew() {
     let mut told = Vec::new();
     let reset = loop {
         let frame = soon("a frame", stream.message()).await.expect("it goes on").expect("it goes on");
-        match frame.body.expect("a body") {
-            Body::Reset(reset) => break reset,
-            body => told.push(body),
+        let body = frame.body.expect("a body");
+        if let Body::Reset(reset) = body {
+            break reset;
         }
+        told.push(body);
     };
     assert_eq!(reset.reason(), reset::Reason::SlowConsumer);
     assert!(told.len() < 1_000, "{} frames were sent before it", told.len());

@@ -97,7 +97,7 @@ fn told_of_guilds(changes: &[Change]) -> Vec<String> {
                 };
                 Some(format!("{:?} {how}", guild.display_name))
             }
-            _ => None,
+            ChangeBody::Event(_) | ChangeBody::Discontinuity(_) => None,
         })
         .collect()
 }

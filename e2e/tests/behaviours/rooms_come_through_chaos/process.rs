@@ -93,7 +93,7 @@ pub(super) fn live(story: &Story, base: Duration, lifetime: Option<Duration>, se
 
 /// Does something in a life without troubles.
 pub(super) fn in_peace(story: &Story, act: impl AsyncFnOnce(Arc<Rooms>, Time)) {
-    until_it_blows(story, Duration::ZERO, Arc::default(), act);
+    until_it_blows(story, Duration::ZERO, &Arc::default(), act);
 }
 
 /// Does something in a life without troubles that begins at `base`, until it is done or the process is killed, as the
@@ -101,7 +101,7 @@ pub(super) fn in_peace(story: &Story, act: impl AsyncFnOnce(Arc<Rooms>, Time)) {
 pub(super) fn until_it_blows(
     story: &Story,
     base: Duration,
-    fuse: Arc<Fuse>,
+    fuse: &Arc<Fuse>,
     act: impl AsyncFnOnce(Arc<Rooms>, Time),
 ) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -110,7 +110,7 @@ pub(super) fn until_it_blows(
         let time = Time::from(base);
         let life = async {
             locked(&story.discord).begin(time.stamp());
-            let (hub, rooms) = start(story, time, &(Arc::new(move || time.wall()) as Clock), &fuse);
+            let (hub, rooms) = start(story, time, &(Arc::new(move || time.wall()) as Clock), fuse);
             rooms.keep(&CancellationToken::new()).await;
             tokio::spawn(hear(Arc::clone(&story.discord), Arc::clone(&hub), time));
             let mut rounds = hub.rounds();

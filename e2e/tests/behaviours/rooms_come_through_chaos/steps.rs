@@ -114,12 +114,12 @@ fn play(kills: &[Kill]) -> (u64, u64) {
     let mut base = Duration::ZERO;
     for kill in kills {
         let fuse = Arc::new(Fuse::new(*kill));
-        base = until_it_blows(&story, base, fuse, async |rooms, _| script(&story, &heard, &rooms).await);
+        base = until_it_blows(&story, base, &fuse, async |rooms, _| script(&story, &heard, &rooms).await);
         base += Duration::from_millis(700);
     }
     let fuse = Arc::<Fuse>::default();
     let mut steps = (0, 0);
-    until_it_blows(&story, base, Arc::clone(&fuse), async |rooms, _| {
+    until_it_blows(&story, base, &fuse, async |rooms, _| {
         script(&story, &heard, &rooms).await;
         steps = fuse.steps();
         // Whatever is left to be done is done by then.
@@ -166,14 +166,14 @@ fn an_end_that_has_begun_is_finished_however_long_discord_is_down() {
     let mut steps = (0, 0);
     let mut room_id = String::new();
     let fuse = Arc::<Fuse>::default();
-    let at = until_it_blows(&story, Duration::ZERO, Arc::clone(&fuse), async |rooms, _| {
+    let at = until_it_blows(&story, Duration::ZERO, &fuse, async |rooms, _| {
         room_id = create(&rooms).await.room.expect("a room").room_id;
         steps = fuse.steps();
     });
     assert!(steps.1 > 0);
     // The next life begins the end, and is killed before Discord hears of it.
     let fuse = Arc::new(Fuse::new(Kill::BeforeExchange(1)));
-    let at = until_it_blows(&story, at, Arc::clone(&fuse), async |rooms, _| {
+    let at = until_it_blows(&story, at, &fuse, async |rooms, _| {
         end(&rooms, &room_id).await;
     });
     assert!(fuse.is_blown());
@@ -181,7 +181,7 @@ fn an_end_that_has_begun_is_finished_however_long_discord_is_down() {
         RestFault::new(RestTrouble::ServerError { status: 503, body: Default::default(), work: Default::default() });
     let down = down.on("DELETE /channels/{channel.id}").lasting(Duration::from_secs(300));
     locked(&story.discord).machine.inject(down, stamp(at));
-    until_it_blows(&story, at, Arc::default(), async |_, _: Time| {
+    until_it_blows(&story, at, &Arc::default(), async |_, _: Time| {
         tokio::time::sleep(Duration::from_secs(200)).await;
         assert_ne!(rooms_of(&story), before, "Discord is down");
         tokio::time::sleep(Duration::from_secs(200)).await;
