@@ -8,7 +8,10 @@ mod http1;
 mod http2;
 mod stream;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,7 +23,7 @@ use tokio::{
 };
 
 use self::{http1::Http1, http2::Http2};
-use crate::Archive;
+use crate::{Archive, soon};
 
 /// How a client of HTTP/2 begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -60,7 +63,16 @@ impl Tap {
         self.accepting.abort();
         // Its error is that it was aborted.
         let _ = (&mut self.accepting).await;
-        Door::at(self.address)
+        // A program that another test is just starting holds a copy of every socket for a moment, this port's listener included.
+        let free = async {
+            loop {
+                match Door::at(self.address) {
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
+                    door => return door.unwrap_or_else(|error| panic!("{}: {error}", self.address)),
+                }
+            }
+        };
+        soon("the port of before", free).await
     }
 }
 
@@ -71,15 +83,15 @@ pub(crate) struct Door(TcpSocket);
 impl Door {
     /// Any port that is free.
     pub(crate) fn anywhere() -> Self {
-        Self::at((Ipv4Addr::LOCALHOST, 0).into())
+        Self::at((Ipv4Addr::LOCALHOST, 0).into()).expect("there is a free port")
     }
 
-    fn at(address: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().expect("the system has sockets");
+    fn at(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
         // Connections of before may not be over yet.
-        socket.set_reuseaddr(true).expect("a new socket takes it");
-        socket.bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        Self(socket)
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Self(socket))
     }
 }
 
