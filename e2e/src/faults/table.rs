@@ -44,7 +44,7 @@ const LATER: &str = "with signed ingestion and JWKS hardening";
 pub const FAULTS: &[Fault] = &[
     played!("F01", "TCP reset in the middle of a gateway frame", Resume, Plan::proxied, gateway::reset_mid_frame),
     played!("F02", "gateway socket closed without a code", Resume, Plan::default, gateway::closed_without_code),
-    played!("F03", "op 7, on a session and before Hello", Resume, Plan::default, gateway::op_7),
+    played!("F03", "op 7, on a session and before Hello", Resume, gateway::remembering, gateway::op_7),
     played!("F04", "op 9 d=true", Resume, Plan::default, gateway::op_9_resumable),
     played!("F05", "op 9 d=false on a resume", Discontinuity, Plan::default, gateway::op_9_on_resume),
     played!("F06", "op 9 d=false on five identifies", Discontinuity, gateway::strict, gateway::op_9_on_identify),
