@@ -242,6 +242,30 @@ fn frames_whose_key_never_comes_are_given_up() {
     assert_eq!((pair.heard(), pair.count(Outcome::Undecryptable)), (0, 1), "it should have been readable");
 }
 
+/// Their old keys are still kept, and open nothing of what they say before they are in the group again.
+#[test]
+fn frames_of_somebody_who_has_left_the_group_are_given_up_and_not_called_undecryptable() {
+    for leaves in [false, true] {
+        let mut pair = Pair::joined();
+        pair.add(BOB, id(18));
+        pair.execute(id(18));
+        pair.call.claims(BOB_SSRC, BOB);
+        if leaves {
+            let remove = proposals(2, &[Proposal::Remove { user: BOB.get() }]);
+            let operation = ProposalsOperation::Append;
+            pair.call.says_binary(&DaveServerMessage::Proposals { operation, proposals: &remove });
+            let (commit, _) = pair.ann_commits(&remove, id(19));
+            pair.call
+                .says_binary(&DaveServerMessage::AnnounceCommit { transition_id: id(19), commit: &commit.write() });
+            pair.execute(id(19));
+        }
+        pair.call.comes(BOB_SSRC, 1, &[&opus(1)[..], &[0x5A; 8], &[7, 12, 0xFA, 0xFA]].concat());
+        pair.call.pass(millis(2_500));
+        let counted = (pair.count(Outcome::Held), pair.count(Outcome::Undecryptable));
+        assert_eq!(counted, if leaves { (1, 0) } else { (0, 1) }, "leaves: {leaves}");
+    }
+}
+
 /// Whose it is, nobody knows: its number says nothing about Ann's stream.
 #[test]
 fn a_frame_of_a_stranger_far_ahead_makes_nothing_missing() {
