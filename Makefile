@@ -14,6 +14,8 @@ PAGE := client/web/dist/index.html
 WEB_SOURCES := $(wildcard client/web/*.* client/web/src/client/* client/web/src/page/* client/web/proto/google/rpc/*)
 # npm writes it last, once everything is there.
 WEB_INSTALLED := client/web/node_modules/.package-lock.json
+# What takes long in the tests is mostly waiting, for real clients and real time.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 # The versions are worth a table where somebody asked for it, not before every other task.
 QUIET = $(if $(filter deps deps-%,$(MAKECMDGOALS)),,--quiet)
 

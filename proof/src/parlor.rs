@@ -303,7 +303,7 @@ fn act(writer: &mut Writer, command: Command, wall: SystemTime) {
 }
 
 fn record(entry: &Entry, since: Instant) -> Result<Record, Broken> {
-    let frame = decode(&entry.shared)?;
+    let frame = decode(&entry.framed.shared())?;
     let fact = Fact::read(frame.body.as_ref())?;
     let rooms: BTreeSet<RoomId> = fact.rooms().into_iter().collect();
     let mut touched = BTreeSet::new();
@@ -314,7 +314,7 @@ fn record(entry: &Entry, since: Instant) -> Result<Record, Broken> {
     Broken::unless(rooms == touched && entry.guild == fact.guild() && entry.kind == fact.kind(), || {
         format!("{fact:?} is filed under guild {}, rooms {touched:?}, kind {:?}", entry.guild, entry.kind)
     })?;
-    Ok(Record { fact, frame, bytes: entry.shared.len(), since })
+    Ok(Record { fact, frame, bytes: entry.framed.len(), since })
 }
 
 fn decode(bytes: &[u8]) -> Result<SubscribeVoiceEventsResponse, Broken> {

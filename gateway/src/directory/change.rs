@@ -74,6 +74,10 @@ impl Emitter {
             guild_id: guild.to_text(),
             kind: Some(kind),
         };
+        if self.changes.is_empty() {
+            // Most updates make one change, and a list that expects more is too large for what an allocator keeps at hand.
+            self.changes.reserve_exact(1);
+        }
         self.changes.push(Change { guild, rooms, body: ChangeBody::Event(event) });
     }
 

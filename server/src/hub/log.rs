@@ -9,12 +9,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::Bytes;
 use parlor_gateway::{Change, ChangeBody, GuildId, Touched};
 use parlor_proto::v1::{self, VoiceEventKind, subscribe_voice_events_response::Body, voice_event::Kind};
 
 use super::{
-    frame::encode_shared,
+    frame::{Framed, encode_shared},
     position::{CursorKey, Epoch, Position, Sequence},
 };
 
@@ -29,8 +28,8 @@ pub struct Entry {
     pub rooms: Touched,
     /// The kind that a filter is held against; `None` for a discontinuity, which no such filter hides.
     pub kind: Option<VoiceEventKind>,
-    /// The frame without `prev_sequence`.
-    pub shared: Bytes,
+    /// What it says.
+    pub framed: Framed,
     /// When it was stored, by the wall clock: how old it is after a restart.
     pub stored_at: SystemTime,
 }
@@ -42,8 +41,8 @@ impl Entry {
             ChangeBody::Event(event) => (Some(kind_of(&event)), Body::Event(event)),
             ChangeBody::Discontinuity(entry) => (None, Body::Discontinuity(entry)),
         };
-        let shared = encode_shared(cursor, sequence, body);
-        Self { sequence, guild: change.guild, rooms: change.rooms, kind, shared, stored_at: wall }
+        let framed = Framed::new(&encode_shared(cursor, sequence, body), sequence);
+        Self { sequence, guild: change.guild, rooms: change.rooms, kind, framed, stored_at: wall }
     }
 }
 
@@ -156,7 +155,7 @@ impl Log {
     fn push(&mut self, entry: Arc<Entry>, at: Instant) {
         debug_assert!(self.entries.is_empty() || entry.sequence == self.head.next(), "the log is dense");
         self.head = entry.sequence;
-        self.bytes += entry.shared.len();
+        self.bytes += entry.framed.len();
         self.entries.push_back((at, entry));
     }
 
@@ -167,7 +166,7 @@ impl Log {
             if !aged && self.bytes <= self.retention.bytes {
                 return;
             }
-            self.bytes -= oldest.shared.len();
+            self.bytes -= oldest.framed.len();
             self.entries.pop_front();
         }
     }
@@ -237,7 +236,7 @@ mod tests {
         for _ in 0..100 {
             append(&mut log, Instant::now());
         }
-        let kept: usize = log.entries.iter().map(|(_, entry)| entry.shared.len()).sum();
+        let kept: usize = log.entries.iter().map(|(_, entry)| entry.framed.len()).sum();
         assert!((1..=200).contains(&kept), "{kept}");
         assert_eq!(kept, log.bytes);
     }

@@ -38,7 +38,7 @@ use tracing::{error, info};
 
 pub use self::{
     filter::Filter,
-    frame::Frame,
+    frame::{Frame, Framed},
     log::{Entry, Log, Retention, Standing},
     position::{CursorKey, Epoch, InvalidCursor, Position, Sequence},
     snapshot::Digest,

@@ -207,14 +207,19 @@ impl Subscription {
             before == 0 || bytes <= most
         });
         let count = fits.count();
-        let mut wire = Vec::with_capacity(self.ready.iter().take(count).map(|(frame, _)| frame.wire_len()).sum());
-        for _ in 0..count {
-            self.ready()?.write(&mut wire);
-        }
+        let wire = if count == 1 {
+            self.ready()?.to_wire()
+        } else {
+            let mut wire = Vec::with_capacity(self.ready.iter().take(count).map(|(frame, _)| frame.wire_len()).sum());
+            for _ in 0..count {
+                self.ready()?.write(&mut wire);
+            }
+            wire.into()
+        };
         if self.ready.is_empty() && self.ready.capacity() > FEW {
             self.ready = VecDeque::new();
         }
-        (count > 0).then(|| wire.into())
+        (count > 0).then_some(wire)
     }
 
     /// Makes frames ready, if there is anything to say: the next part of a snapshot, new entries, or a bookmark that is
@@ -273,7 +278,10 @@ impl Subscription {
         let body =
             Body::Draining(v1::Draining { reconnect_after: prost_types::Duration::try_from(reconnect_after).ok() });
         match self.sent {
-            Some(position) => Frame::positioned(encode_shared(state.log.cursor(position), position, body), position),
+            Some(position) => {
+                let shared = encode_shared(state.log.cursor(position), position, body);
+                Frame::positioned(shared.into(), position)
+            }
             None => Frame::unpositioned(body),
         }
     }
@@ -299,8 +307,8 @@ impl Subscription {
             }
             self.scanned = entry.sequence;
             if self.filter.entry(entry) {
-                bytes += entry.shared.len();
-                let frame = Frame::positioned(entry.shared.clone(), self.chained);
+                bytes += entry.framed.len();
+                let frame = entry.framed.after(self.chained, entry.sequence);
                 self.chained = entry.sequence;
                 self.ready.push_back((frame, Holding::At(entry.sequence)));
             }
@@ -341,7 +349,7 @@ impl Subscription {
     /// Makes a frame ready that marks a position.
     fn mark(&mut self, body: Body, position: Sequence, state: &State) {
         let shared = encode_shared(state.log.cursor(position), position, body);
-        self.ready.push_back((Frame::positioned(shared, self.chained), Holding::At(position)));
+        self.ready.push_back((Frame::positioned(shared.into(), self.chained), Holding::At(position)));
         self.chained = position;
     }
 

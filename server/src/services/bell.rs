@@ -3,7 +3,6 @@
 //! A stream that waited for the hub by itself would be woken somewhere among all the others, and its connection would be
 //! written to as soon as the first of its streams has something to say. Here all streams of one connection are woken before
 //! the next connection's are, so that a connection writes what an event makes ready on its streams at once.
-
 //!
 //! Whoever hears nothing of the guilds in which something happened is left alone. What such a stream has not looked at grows
 //! meanwhile, and it must not be taken for one that is slow: before half of what the log keeps is news to it, and whenever its
@@ -37,9 +36,17 @@ type Places = BTreeMap<Key, Waits>;
 /// Somebody who waits.
 #[derive(Debug)]
 struct Waits {
-    waker: Arc<AtomicWaker>,
+    stream: Arc<Stream>,
     /// What it hears of.
     filter: Arc<Filter>,
+}
+
+/// What a stream and the bell share.
+#[derive(Debug, Default)]
+struct Stream {
+    waker: AtomicWaker,
+    /// The log has nothing for it up to here that it has not looked at.
+    seen: AtomicU64,
 }
 
 /// So many streams are woken before they run, or as many as their last connection has. What waking touches is touched again
@@ -52,6 +59,19 @@ pub(super) struct Bell {
     rung: AtomicU64,
     places: Mutex<Places>,
     joined: AtomicU64,
+}
+
+/// What there is to tell.
+#[derive(Debug, Eq, PartialEq)]
+struct News {
+    whom: Whom,
+    /// Where it is about the log alone: up to here. Whoever has looked so far knows it.
+    up_to: Option<Sequence>,
+}
+
+impl News {
+    /// Something that is not in the log.
+    const BESIDE_THE_LOG: Self = Self { whom: Whom::Everybody, up_to: None };
 }
 
 /// Who is to be woken.
@@ -78,13 +98,13 @@ impl Heard {
     }
 
     /// Who may have something to say about what is new in this state.
-    fn news(&mut self, state: &State) -> Whom {
+    fn news(&mut self, state: &State) -> News {
         let log = state.log();
         let (head, kept) = (log.head().0, log.head().next().0 - log.oldest().0);
         let upstream = std::mem::replace(&mut self.upstream, state.upstream());
         let new = log.after(self.head);
         self.head = log.head();
-        match new {
+        let whom = match new {
             Some(new) if upstream == self.upstream && (head - self.everybody.0) * 2 < kept => {
                 Whom::Of(new.map(|entry| entry.guild).collect())
             }
@@ -92,7 +112,8 @@ impl Heard {
                 self.everybody = self.head;
                 Whom::Everybody
             }
-        }
+        };
+        News { whom, up_to: (upstream == self.upstream).then_some(self.head) }
     }
 }
 
@@ -109,7 +130,7 @@ impl Bell {
         async move {
             let mut drained = false;
             loop {
-                let whom = tokio::select! {
+                let news = tokio::select! {
                     changed = changes.changed() => {
                         if changed.is_err() {
                             return;
@@ -118,26 +139,26 @@ impl Bell {
                     }
                     () = draining.cancelled(), if !drained => {
                         drained = true;
-                        Whom::Everybody
+                        News::BESIDE_THE_LOG
                     }
                 };
-                self.ring(&whom).await;
+                self.ring(&news).await;
             }
         }
     }
 
     /// Wakes those who wait.
-    async fn ring(&self, whom: &Whom) {
+    async fn ring(&self, news: &News) {
         self.rung.fetch_add(1, SeqCst);
         let mut after = Bound::Unbounded;
-        while let Some(last) = self.wake_some(whom, after) {
+        while let Some(last) = self.wake_some(news, after) {
             yield_now().await;
             after = Bound::Excluded(last);
         }
     }
 
     /// Wakes the next of those who wait. Returns the last that was looked at if there may be more.
-    fn wake_some(&self, whom: &Whom, after: Bound<Key>) -> Option<Key> {
+    fn wake_some(&self, news: &News, after: Bound<Key>) -> Option<Key> {
         let (mut woken, mut last) = (0, None::<Key>);
         for (key, place) in self.places().range((after, Bound::Unbounded)) {
             // The streams of a connection are woken together.
@@ -145,12 +166,13 @@ impl Bell {
                 return last;
             }
             last = Some(*key);
-            let concerned = match whom {
+            let concerned = match &news.whom {
                 Whom::Everybody => true,
                 Whom::Of(guilds) => guilds.iter().any(|guild| place.filter.guild(*guild)),
             };
-            if concerned {
-                place.waker.wake();
+            // Somebody may have looked while others were told of what was before.
+            if concerned && news.up_to.is_none_or(|head| place.stream.seen.load(SeqCst) < head.0) {
+                place.stream.waker.wake();
                 woken += 1;
             }
         }
@@ -160,9 +182,9 @@ impl Bell {
     /// A place among the streams of a connection; streams that come from nowhere are of one.
     pub(super) fn join(self: &Arc<Self>, connection: Option<SocketAddr>, filter: Arc<Filter>) -> Place {
         let key = (connection, self.joined.fetch_add(1, SeqCst));
-        let waker = Arc::default();
-        self.places().insert(key, Waits { waker: Arc::clone(&waker), filter });
-        Place { bell: Arc::clone(self), key, waker }
+        let stream = Arc::default();
+        self.places().insert(key, Waits { stream: Arc::clone(&stream), filter });
+        Place { bell: Arc::clone(self), key, stream }
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -175,13 +197,18 @@ impl Bell {
 pub(super) struct Place {
     bell: Arc<Bell>,
     key: (Option<SocketAddr>, u64),
-    waker: Arc<AtomicWaker>,
+    stream: Arc<Stream>,
 }
 
 impl Place {
     /// How often the bell has rung.
     pub(super) fn rung(&self) -> u64 {
         self.bell.rung.load(SeqCst)
+    }
+
+    /// The stream has looked at the log, and there is nothing more for it up to here.
+    pub(super) fn has_seen(&self, head: Sequence) {
+        self.stream.seen.store(head.0, SeqCst);
     }
 
     /// Asks to be woken at the next ring that concerns it. `false` where it has rung since `rung`, for whomever.
@@ -191,7 +218,7 @@ impl Place {
             return false;
         }
         // Whoever rings counts first and then wakes, so either our waker is seen or we see the count.
-        self.waker.register(waker);
+        self.stream.waker.register(waker);
         self.rung() == rung
     }
 }
@@ -269,9 +296,9 @@ mod tests {
             assert!(place.wait(place.rung(), &waker));
             assert!(place.wait(place.rung(), &waker), "asking again changes nothing");
         }
-        bell.ring(&Whom::Everybody).await;
+        bell.ring(&News::BESIDE_THE_LOG).await;
         assert_eq!(count.0.load(SeqCst), 3, "who did not ask is left alone");
-        bell.ring(&Whom::Everybody).await;
+        bell.ring(&News::BESIDE_THE_LOG).await;
         assert_eq!(count.0.load(SeqCst), 3);
     }
 
@@ -281,8 +308,8 @@ mod tests {
         for whom in [Whom::Everybody, Whom::Of([guild(1)].into()), Whom::Of([guild(2)].into())] {
             let place = bell.join(connection(1), hears_of([1]));
             let rung = place.rung();
-            bell.ring(&whom).await;
-            assert!(!place.wait(rung, Waker::noop()), "{whom:?}");
+            bell.ring(&News { whom, up_to: None }).await;
+            assert!(!place.wait(rung, Waker::noop()));
             assert!(place.wait(place.rung(), Waker::noop()));
         }
     }
@@ -297,7 +324,7 @@ mod tests {
             for (place, count) in &counts {
                 assert!(place.wait(place.rung(), &Waker::from(Arc::clone(count))));
             }
-            bell.ring(&whom).await;
+            bell.ring(&News { whom, up_to: Some(Sequence(1)) }).await;
             counts.iter().map(|(_, count)| count.0.swap(0, SeqCst)).collect()
         };
         assert_eq!(woken(Whom::Of([guild(1)].into())).await, [1, 0, 1, 1]);
@@ -313,7 +340,7 @@ mod tests {
         let mut slept = 0;
         for _ in 0..50 {
             happened.push(1);
-            match heard.news(&state(10, &happened)) {
+            match heard.news(&state(10, &happened)).whom {
                 Whom::Everybody => slept = 0,
                 Whom::Of(guilds) => {
                     assert_eq!(guilds, [guild(1)].into());
@@ -324,7 +351,23 @@ mod tests {
         }
         // What the bell itself has not looked at is gone: it cannot tell whom that concerned.
         happened.extend([2; 20]);
-        assert_eq!(heard.news(&state(10, &happened)), Whom::Everybody);
+        assert_eq!(heard.news(&state(10, &happened)), News { whom: Whom::Everybody, up_to: Some(Sequence(80)) });
+    }
+
+    #[tokio::test]
+    async fn who_has_looked_meanwhile_is_not_woken_for_what_it_has_seen() {
+        let bell = Arc::new(Bell::default());
+        let (place, count) = (bell.join(connection(1), everything()), Arc::new(Count::default()));
+        let woken = async |up_to: Option<u64>| {
+            assert!(place.wait(place.rung(), &Waker::from(Arc::clone(&count))));
+            bell.ring(&News { whom: Whom::Everybody, up_to: up_to.map(Sequence) }).await;
+            count.0.swap(0, SeqCst)
+        };
+        assert_eq!(woken(Some(7)).await, 1);
+        place.has_seen(Sequence(7));
+        assert_eq!(woken(Some(7)).await, 0);
+        assert_eq!(woken(Some(8)).await, 1);
+        assert_eq!(woken(None).await, 1, "what is not in the log it cannot have seen there");
     }
 
     #[test]
@@ -332,9 +375,10 @@ mod tests {
         let happened = [1; 100];
         let mut heard = Heard::of(&state(100, &happened));
         let mut stalled = state(100, &happened);
-        assert_eq!(heard.news(&stalled), Whom::Of(BTreeSet::new()));
+        let nothing = News { whom: Whom::Of(BTreeSet::new()), up_to: Some(Sequence(100)) };
+        assert_eq!(heard.news(&stalled), nothing);
         stalled.stall();
-        assert_eq!(heard.news(&stalled), Whom::Everybody);
+        assert_eq!(heard.news(&stalled), News::BESIDE_THE_LOG);
     }
 
     #[tokio::test]
@@ -348,7 +392,7 @@ mod tests {
             .map(|port| bell.join(connection(port), everything()))
             .collect();
         places.iter().for_each(|place| assert!(place.wait(place.rung(), &waker)));
-        let mut ring = std::pin::pin!(bell.ring(&Whom::Everybody));
+        let mut ring = std::pin::pin!(bell.ring(&News::BESIDE_THE_LOG));
         for woken in [2 * streams, 4 * streams, 5 * streams] {
             // It stops after each part, and not after the last.
             let is_over = futures_util::poll!(ring.as_mut()).is_ready();

@@ -132,7 +132,11 @@ impl Reader {
             }
             let advanced = self.service.hub.with_state(|state| {
                 self.subscription.advance(state, chance, wall, now)?;
-                Ok(self.subscription.is_at_the_end_of(state))
+                let at_the_end = self.subscription.is_at_the_end_of(state);
+                if at_the_end {
+                    self.place.has_seen(state.log().head());
+                }
+                Ok(at_the_end)
             });
             let at_the_end = match advanced {
                 Ok(at_the_end) => at_the_end,

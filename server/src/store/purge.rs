@@ -32,7 +32,7 @@ pub fn purge(directory: &Path, user: UserId, now: SystemTime) -> Result<Purged, 
     let (store, recovered) = Disk::open(directory, now)?;
     drop(store);
     let Recovered { entries, rows, .. } = recovered;
-    let named = |entry: &crate::hub::Entry| names(&entry.shared, &user.to_string());
+    let named = |entry: &crate::hub::Entry| names(&entry.framed.shared(), &user.to_string());
     let entries = entries.iter().filter(|entry| named(entry)).count();
     let before = rows.len();
     let mut changed = 0;

@@ -10,7 +10,7 @@ use prost::Message;
 use prost_types::Timestamp;
 
 use crate::{
-    hub::{Entry, Sequence},
+    hub::{Entry, Framed, Sequence},
     rooms::CallKey,
 };
 
@@ -154,7 +154,7 @@ pub(super) fn entry_to_bytes(entry: &Entry) -> Vec<u8> {
         rooms,
         kind: entry.kind.map(Into::into),
         stored_at_millis: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-        shared: entry.shared.clone(),
+        shared: entry.framed.shared(),
     }
     .encode_to_vec()
 }
@@ -173,7 +173,14 @@ pub(super) fn entry_from_bytes(sequence: Sequence, bytes: &[u8]) -> Option<Entry
         None => None,
     };
     let stored_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(row.stored_at_millis))?;
-    Some(Entry { sequence, guild: GuildId::new(row.guild), rooms, kind, shared: row.shared, stored_at })
+    Some(Entry {
+        sequence,
+        guild: GuildId::new(row.guild),
+        rooms,
+        kind,
+        framed: Framed::new(&row.shared, sequence),
+        stored_at,
+    })
 }
 
 /// A value with its checksum.

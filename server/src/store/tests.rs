@@ -7,14 +7,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use parlor_gateway::{GuildId, RoomId, RowKey, SessionPlace, ShardIndex, Touched, UserId};
 use parlor_proto::v1::{self, VoiceEventKind, subscribe_voice_events_response::Body, voice_event::Kind};
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
-use crate::rooms::{CallRecord, Intent, Progress, RequestHash};
+use crate::{
+    hub::Framed,
+    rooms::{CallRecord, Intent, Progress, RequestHash},
+};
 
 const GUILD: GuildId = GuildId::new(100_000_000_000_000_001);
 const ANN: UserId = UserId::new(300_000_000_000_000_001);
@@ -39,7 +41,7 @@ fn entry(sequence: u64, user: UserId) -> Entry {
         guild: GUILD,
         rooms,
         kind: (!sequence.is_multiple_of(5)).then_some(VoiceEventKind::ParticipantJoined),
-        shared: Bytes::from(frame.encode_to_vec()),
+        framed: Framed::new(&frame.encode_to_vec(), Sequence(sequence)),
         stored_at: now(),
     }
 }
