@@ -12,30 +12,33 @@ const DIST: &str = "../client/web/dist";
 fn main() -> io::Result<()> {
     // The folder is always there, so that cargo looks into it rather than building anew each time.
     println!("cargo::rerun-if-changed={DIST}");
-    let dist = fs::canonicalize(DIST).unwrap_or_default();
+    let dist = Path::new(DIST);
     let mut files = Vec::new();
     if dist.join("index.html").is_file() {
-        files.push(("/".to_owned(), dist.join("index.html")));
-        files.extend(assets(&dist.join("assets"))?);
+        files.push(("/".to_owned(), "index.html".to_owned()));
+        files.extend(
+            assets(&dist.join("assets"))?.into_iter().map(|name| (format!("/assets/{name}"), format!("assets/{name}"))),
+        );
     }
     let list = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("page_files.rs");
     let mut list = fs::File::create(list)?;
     writeln!(list, "&[")?;
     for (path, file) in files {
-        writeln!(list, "    ({path:?}, include_bytes!({file:?}).as_slice()),")?;
+        // Seen from the crate when it is compiled: what was built may have been moved since this list was written.
+        let file = format!("/{DIST}/{file}");
+        writeln!(list, r#"    ({path:?}, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), {file:?})).as_slice()),"#)?;
     }
     writeln!(list, "]")
 }
 
-/// The files of one folder, as the page asks for them; sorted, so that the same page makes the same program.
-fn assets(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+/// The names of the files in one folder; sorted, so that the same page makes the same program.
+fn assets(folder: &Path) -> io::Result<Vec<String>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        found.push((format!("/assets/{}", entry.file_name().display()), entry.path()));
+        found.push(entry?.file_name().display().to_string());
     }
     found.sort();
     Ok(found)

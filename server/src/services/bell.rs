@@ -21,7 +21,6 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use parlor_gateway::GuildId;
-use parlor_proto::v1::UpstreamState;
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
@@ -88,24 +87,26 @@ struct Heard {
     head: Sequence,
     /// The position at which everybody was woken the last time.
     everybody: Sequence,
-    upstream: UpstreamState,
+    /// [`State::upstream_turns`]: a stream may have looked while it was otherwise for a moment.
+    turns: u64,
 }
 
 impl Heard {
     fn of(state: &State) -> Self {
         let head = state.log().head();
-        Self { head, everybody: head, upstream: state.upstream() }
+        Self { head, everybody: head, turns: state.upstream_turns() }
     }
 
     /// Who may have something to say about what is new in this state.
     fn news(&mut self, state: &State) -> News {
         let log = state.log();
         let (head, kept) = (log.head().0, log.head().next().0 - log.oldest().0);
-        let upstream = std::mem::replace(&mut self.upstream, state.upstream());
+        let turns = std::mem::replace(&mut self.turns, state.upstream_turns());
+        let about_the_log = turns == self.turns;
         let new = log.after(self.head);
         self.head = log.head();
         let whom = match new {
-            Some(new) if upstream == self.upstream && (head - self.everybody.0) * 2 < kept => {
+            Some(new) if about_the_log && (head - self.everybody.0) * 2 < kept => {
                 Whom::Of(new.map(|entry| entry.guild).collect())
             }
             _ => {
@@ -113,7 +114,7 @@ impl Heard {
                 Whom::Everybody
             }
         };
-        News { whom, up_to: (upstream == self.upstream).then_some(self.head) }
+        News { whom, up_to: about_the_log.then_some(self.head) }
     }
 }
 
@@ -238,7 +239,7 @@ mod tests {
     };
 
     use parlor_gateway::{Change, ChangeBody, Touched};
-    use parlor_proto::v1;
+    use parlor_proto::v1::{self, UpstreamState};
 
     use super::*;
     use crate::{
