@@ -180,6 +180,11 @@ mod tests {
             assert_eq!(wire.len(), frame.wire_len());
             assert_eq!(wire[..PREFIX], [&[0][..], &u32::to_be_bytes(expected.encoded_len() as u32)].concat());
             assert_eq!(v1::SubscribeVoiceEventsResponse::decode(&wire[PREFIX..]), Ok(expected));
+            assert_eq!(
+                wire.as_ptr() == framed.wire.as_ptr(),
+                prev == 299,
+                "who was sent the one before gets the log's bytes"
+            );
         }
     }
 }
