@@ -127,7 +127,7 @@ BENCH_INSTALLED := bench/node_modules/.package-lock.json
 BENCHES_VOICE := $(or $(if $(ONLY),,all),$(filter voice,$(ONLY)))
 
 .PHONY: bench
-bench: deps-build $(BENCH_INSTALLED) $(if $(BENCHES_VOICE),$(SONGBIRD)) ## Measure what fan-out and voice cost, beside rivals: a quarter of an hour (QUICK=1: three minutes; ONLY=voice|own|multiplexed|latency|bursts|idle|idle-multiplexed)
+bench: deps-build $(BENCH_INSTALLED) $(if $(BENCHES_VOICE),$(SONGBIRD)) ## Measure what fan-out and voice cost, beside rivals: about twenty minutes (QUICK=1: three minutes; ONLY=voice|own|multiplexed|latency|bursts|idle|idle-multiplexed)
 	cargo build --release --locked --bin parlor-bench --bin parlord
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench parse $(if $(QUICK),--quick)
 	taskset --cpu-list 1 $(TARGET)/release/parlor-bench start $(if $(QUICK),--quick)

@@ -238,13 +238,14 @@ mod tests {
         time::{Duration, Instant, SystemTime},
     };
 
-    use parlor_gateway::{Change, ChangeBody, Touched};
+    use parlor_gateway::{Change, ChangeBody, Delivery, RoomId, ShardIndex, Touched, Update, UserId};
     use parlor_proto::v1::{self, UpstreamState};
 
     use super::*;
     use crate::{
         auth::GuildGrant,
-        hub::{CursorKey, Entry, Epoch, Log, Retention},
+        hub::{CursorKey, Entry, Epoch, Log, Retention, Writer},
+        store::{Key, Recovered},
     };
 
     fn guild(number: u64) -> GuildId {
@@ -380,6 +381,26 @@ mod tests {
         assert_eq!(heard.news(&stalled), nothing);
         stalled.stall();
         assert_eq!(heard.news(&stalled), News::BESIDE_THE_LOG);
+    }
+
+    #[test]
+    fn everybody_is_told_after_a_moment_in_which_it_stood_otherwise() {
+        let retention = Retention { age: Duration::ZERO, entries: 1, bytes: usize::MAX };
+        let log = Log::new(Epoch::new([1; 16]), CursorKey::new(&[2; 32]), retention);
+        let mut writer = Writer::new(&Recovered::nothing(), Arc::clone(log.key()), Some(1));
+        let mut state = writer.state(log);
+        let (wall, shard) = (SystemTime::UNIX_EPOCH, ShardIndex(0));
+        let connected = Update::SessionStarted { shard, self_user: UserId::new(1), guilds: vec![guild(1)] };
+        writer.deliver(Delivery { shard, update: Some(connected), session: None, heard_at: wall }, wall);
+        state.publish(writer.round(&state).expect("there is something to store"), Instant::now());
+
+        let (mut heard, before) = (Heard::of(&state), state.upstream());
+        state.stall();
+        assert_ne!(state.upstream(), before, "a stream may look now, and say so");
+        writer.act(wall, |draft| draft.keep(Key::Life(RoomId::new(1)), None));
+        state.publish(writer.round(&state).expect("there is a row to store"), Instant::now());
+        assert_eq!(state.upstream(), before);
+        assert_eq!(heard.news(&state), News::BESIDE_THE_LOG);
     }
 
     #[tokio::test]
